@@ -114,7 +114,7 @@ def test_options_reach_the_library(library: FakeLibrary, arguments: list[str], e
         (["summary"], "Missing argument"),
         (["summary", "net.yaml", "--set", "squeeze"], "'squeeze' is not name=value"),
         (["summary", "net.yaml", "--set", "a=1", "--set", "a=2"], "a is given twice"),
-        (["summary", "net.yaml", "--input", "big"], "'big' is no shape such as 1x3x224x224"),
+        (["summary", "net.yaml", "--input", "big"], "'big' is not a shape such as 1x3x224x224"),
         (["summary", "net.yaml", "--input", "x=1x3", "--input", "1x4"], "name every input or none"),
         (["summary", "net.yaml", "--columns", "path,marcs"], "no column 'marcs'; did you mean 'macs'"),
         (["summary", "net.yaml", "--sort", "macs,path"], "--sort takes one column"),
@@ -686,7 +686,10 @@ def test_a_dash_is_standard_output() -> None:
     ("name", "start"),
     [("a.json", "{"), ("a.CSV", "path,"), ("a.md", "**"), ("a.html", "<p>"), ("a.txt", "Net"), ("json", "Net")],
 )
-def test_the_end_of_a_files_name_says_its_format(name: str, start: str) -> None:
+def test_the_end_of_a_files_name_says_its_format(
+    name: str, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text("name: Net\ninput: [N, 3]\nlayers: [ReLU]\n", encoding="utf-8")
     assert run("summary", "net.yaml", "-o", name).exit_code == 0
     assert Path(name).read_text(encoding="utf-8").startswith(start)
@@ -694,8 +697,11 @@ def test_the_end_of_a_files_name_says_its_format(name: str, start: str) -> None:
     assert Path(name).read_text(encoding="utf-8").startswith("Net")
 
 
-def test_a_format_that_a_command_does_not_have_is_not_taken_from_a_name() -> None:
+def test_a_file_name_of_a_format_that_a_command_does_not_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text("name: Net\ninput: [N, 3]\nlayers: [ReLU]\n", encoding="utf-8")
-    assert run("check", "net.yaml", "-o", "a.csv").exit_code == run("check", "net.yaml", "-o", "a.sarif").exit_code == 0
-    assert Path("a.csv").read_text(encoding="utf-8") == "no problems in net.yaml\n"
+    assert (run("check", "net.yaml", "-o", "a.csv").exit_code, Path("a.csv").exists()) == (2, False)
+    assert run("check", "net.yaml", "-o", "a.sarif").exit_code == 0
     assert json.loads(Path("a.sarif").read_text(encoding="utf-8"))["version"] == "2.1.0"

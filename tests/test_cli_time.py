@@ -97,8 +97,8 @@ def test_options_reach_the_library(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--batch", "0"], "'0' is no batch size such as 8, or 1,8,64"),
-        (["--batch", "1,x"], "'x' is no batch size"),
+        (["--batch", "0"], "'0' is not a batch size such as 8, or 1,8,64"),
+        (["--batch", "1,x"], "'x' is not a batch size"),
         (["--seconds", "0"], "0.0 is not in the range x>0"),
         (["--threads", "0"], "0 is not in the range x>=1"),
         (["--optimizer", "lion"], "'lion' is not one of"),

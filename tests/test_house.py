@@ -1,7 +1,7 @@
-"""The house: source files → rooms on floors → what each may import, print and weigh → complaints (none).
+"""The structure of the package: layers, imports, printing, module state and sizes, checked in every source file.
 
-Floors and the reasons for them stand in docs/house.md. Imports are read from the syntax tree, lazy ones too. Every
-check is a function from a source to its complaints, so that the second half of this file can show each of them failing.
+docs/house.md explains the layers. Imports are read from the syntax tree, also those inside of functions. Every check is
+a function from a source to its complaints, so that the second half of this file can show each of them failing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FLOORS: dict[str, int] = {
+LAYERS: dict[str, int] = {
     "errors": 0,
     "interrupts": 0,
     "plain_files": 0,
@@ -60,26 +60,26 @@ FLOORS: dict[str, int] = {
     "testing": 7,
     "__main__": 8,
 }
-STAIRS: dict[tuple[str, str], str] = {
-    ("cost", "trace"): "a price is a price of what a trace holds",
+SAME_LAYER_IMPORTS: dict[tuple[str, str], str] = {
+    ("cost", "trace"): "a cost is computed from the rows of a trace",
     ("trace_index", "trace"): "an index is an index of a trace",
     ("planned_block", "trace"): "a planned step has the shapes of a trace",
-    ("shape_errors", "trace"): "what does not fit is a noun of the trace",
-    ("counters", "record"): "what a run must not change is kept in one place",
-    ("targets", "record"): "and what a module holds is read in one place",
-    ("measure", "record"): "what a measured run must not change, too; and what time a row took is told of its calls",
+    ("shape_errors", "trace"): "mismatches are part of a trace",
+    ("counters", "record"): "only record restores what a run changed",
+    ("targets", "record"): "only record lists what a module holds",
+    ("measure", "record"): "the same for measured runs; and the time of a row is that of its recorded calls",
     **dict.fromkeys(
         (("record", "backends"), ("targets", "backends"), ("counters", "backends"), ("measure", "backends")),
-        "what a device can do, and what it holds, is asked in one place",
+        "only backends calls the functions of devices",
     ),
-    ("roofline", "measurement"): "ceilings are those of a machine",
-    ("predicted_memory", "trace"): "what lived when is a noun of the trace",
+    ("roofline", "measurement"): "ceilings are measured on a machine",
+    ("predicted_memory", "trace"): "allocations are part of a trace",
 }
-WORKSHOP = frozenset(room for room, floor in FLOORS.items() if floor == 2)
-OUTSIDERS: dict[str, frozenset[str]] = {
-    "torch": WORKSHOP,
-    "fvcore": WORKSHOP,
-    "torchinfo": WORKSHOP,
+TORCH_PACKAGES = frozenset(name for name, layer in LAYERS.items() if layer == 2)
+THIRD_PARTY: dict[str, frozenset[str]] = {
+    "torch": TORCH_PACKAGES,
+    "fvcore": TORCH_PACKAGES,
+    "torchinfo": TORCH_PACKAGES,
     "click": frozenset({"cli"}),
     "yaml": frozenset({"spec"}),
     "tabulate": frozenset({"render"}),
@@ -87,7 +87,7 @@ OUTSIDERS: dict[str, frozenset[str]] = {
     "_pytest": frozenset({"pytest_plugin"}),
     "matplotlib": frozenset({"render"}),
 }
-NAMELESS = frozenset({"utils", "util", "common", "helpers", "helper", "base", "core", "misc"})
+EMPTY_NAMES = frozenset({"utils", "util", "common", "helpers", "helper", "base", "core", "misc"})
 EMPTY = frozenset({"{}", "[]", "dict()", "list()", "set()"})
 LONGEST_FUNCTION, LONGEST_FILE = 60, 430
 
@@ -104,7 +104,7 @@ class Source:
         return ast.parse(self.text)
 
     @property
-    def room(self) -> str:
+    def package(self) -> str:
         return self.path.split("/")[0].removesuffix(".py")
 
     @property
@@ -114,7 +114,7 @@ class Source:
 
 # ------------------------------------------------------------ what a file imports
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of every import, wherever it stands; `from a import b` gives `a.b`."""
+    """Yield (line, dotted name) of every import, also inside of functions; `from a import b` gives `a.b`."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
@@ -125,52 +125,52 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield from ((node.lineno, arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
 
 
-def room_of(name: str) -> str | None:
-    """The room that an imported name of ours lives in, None for other packages' names."""
+def package_of(name: str) -> str | None:
+    """Return the top-level package or module of an imported name; None for third-party names."""
     package, *rest = name.split(".")
     if package != "archscope":
         return None
-    return rest[0] if rest and rest[0] in FLOORS else "__init__"
+    return rest[0] if rest and rest[0] in LAYERS else "__init__"
 
 
 # ------------------------------------------------------------ the checks
-def has_a_floor(source: Source) -> Iterator[str]:
-    if source.room not in FLOORS:
-        yield f"{source.path}: the room {source.room!r} is on no floor"
+def has_a_layer(source: Source) -> Iterator[str]:
+    if source.package not in LAYERS:
+        yield f"{source.path}: the package {source.package!r} is in no layer"
     yield from (
         f"{source.path}: {part!r} says nothing about what is in it"
         for part in source.path.removesuffix(".py").split("/")
-        if part in NAMELESS
+        if part in EMPTY_NAMES
     )
 
 
 def imports_go_down(source: Source) -> Iterator[str]:
     for line, name in imported(source.tree):
-        room = room_of(name)
-        if room is None or room == source.room or (source.room, room) in STAIRS:
+        package = package_of(name)
+        if package is None or package == source.package or (source.package, package) in SAME_LAYER_IMPORTS:
             continue
-        if FLOORS[room] >= FLOORS.get(source.room, -1):
-            yield f"{source.path}:{line}: {source.room} may not import {room} (floor {FLOORS[room]})"
+        if LAYERS[package] >= LAYERS.get(source.package, -1):
+            yield f"{source.path}:{line}: {source.package} may not import {package} (layer {LAYERS[package]})"
 
 
-def outsiders_keep_to_their_rooms(source: Source) -> Iterator[str]:
+def third_party_imports_are_allowed(source: Source) -> Iterator[str]:
     for line, name in imported(source.tree):
         package = name.split(".")[0]
         if package == "archscope" or package in sys.stdlib_module_names:
             continue
-        if source.room not in OUTSIDERS.get(package, frozenset()):
-            yield f"{source.path}:{line}: {source.room} may not import {package}"
+        if source.package not in THIRD_PARTY.get(package, frozenset()):
+            yield f"{source.path}:{line}: {source.package} may not import {package}"
 
 
-def only_the_door_prints(source: Source) -> Iterator[str]:
-    if source.room in {"cli", "__main__"}:
+def only_the_command_line_prints(source: Source) -> Iterator[str]:
+    if source.package in {"cli", "__main__"}:
         return
     for node in ast.walk(source.tree):
         match node:
             case ast.Call(func=ast.Name(id="print")):
-                yield f"{source.path}:{node.lineno}: print outside the doors"
+                yield f"{source.path}:{node.lineno}: print outside the command line"
             case ast.Attribute(value=ast.Name(id="sys"), attr="stdout" | "stderr"):
-                yield f"{source.path}:{node.lineno}: sys.{node.attr} outside the doors"
+                yield f"{source.path}:{node.lineno}: sys.{node.attr} outside the command line"
 
 
 def nothing_global(source: Source) -> Iterator[str]:
@@ -179,42 +179,42 @@ def nothing_global(source: Source) -> Iterator[str]:
             yield f"{source.path}:{node.lineno}: module-level state is changed: global {', '.join(node.names)}"
     for node in source.tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and ast.unparse(node.value) in EMPTY:
-            yield f"{source.path}:{node.lineno}: an empty container at module level waits to be filled"
+            yield f"{source.path}:{node.lineno}: an empty container at module level"
 
 
-def tells_what_it_is(source: Source) -> Iterator[str]:
+def has_a_docstring(source: Source) -> Iterator[str]:
     if source.text.strip() and not ast.get_docstring(source.tree):
-        yield f"{source.path}:1: no docstring that tells what the module does"
+        yield f"{source.path}:1: no docstring"
 
 
 ACCELERATORS = frozenset({"cuda", "mps", "xpu", "hip", "hpu"})
 SWITCHES = frozenset({"cuda", "cudnn", "mps"})
 
 
-def devices_are_asked_in_their_room(source: Source) -> Iterator[str]:
+def devices_are_used_in_backends(source: Source) -> Iterator[str]:
     """No `torch.cuda`, no `torch.backends.cuda`, no comparison with the name of an accelerator outside `backends`."""
-    if source.room == "backends":
+    if source.package == "backends":
         return
     for node in ast.walk(source.tree):
         match node:
             case ast.Attribute(value=ast.Name(id="torch"), attr=attr) if attr in ACCELERATORS:
-                yield f"{source.path}:{node.lineno}: torch.{attr} outside the room for devices"
+                yield f"{source.path}:{node.lineno}: torch.{attr} outside backends"
             case ast.Attribute(value=ast.Attribute(attr="backends"), attr=attr) if attr in SWITCHES:
-                yield f"{source.path}:{node.lineno}: torch.backends.{attr} outside the room for devices"
+                yield f"{source.path}:{node.lineno}: torch.backends.{attr} outside backends"
             case ast.Compare() | ast.Subscript() | ast.MatchValue() | ast.Call(func=ast.Attribute(attr="startswith")):
-                told = [part for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                constants = [part for part in ast.walk(node) if isinstance(part, ast.Constant)]
                 yield from (
-                    f"{source.path}:{part.lineno}: asks for {part.value!r} outside the room for devices"
-                    for part in told
+                    f"{source.path}:{part.lineno}: compares with {part.value!r} outside backends"
+                    for part in constants
                     if part.value in ACCELERATORS
                 )
     for line, name in imported(source.tree):
         if name.startswith("torch.") and ACCELERATORS & set(name.split(".")):
-            yield f"{source.path}:{line}: {name} outside the room for devices"
+            yield f"{source.path}:{line}: {name} outside backends"
 
 
 def functions(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
-    """Every function and the lines of its body."""
+    """Yield every function and the number of lines of its body."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node, (node.end_lineno or 0) - node.body[0].lineno + 1
@@ -230,35 +230,35 @@ def is_short(source: Source) -> Iterator[str]:
 
 
 CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
-    has_a_floor,
+    has_a_layer,
     imports_go_down,
-    outsiders_keep_to_their_rooms,
-    only_the_door_prints,
+    third_party_imports_are_allowed,
+    only_the_command_line_prints,
     nothing_global,
-    tells_what_it_is,
-    devices_are_asked_in_their_room,
+    has_a_docstring,
+    devices_are_used_in_backends,
     is_short,
 )
 
 
-# ------------------------------------------------------------ the house
+# ------------------------------------------------------------ the package
 @cache
-def house() -> tuple[Source, ...]:
-    """Every file of the package, read and parsed once."""
+def sources() -> tuple[Source, ...]:
+    """Return every file of the package, read once."""
     package = ROOT / "archscope"
     paths = sorted(path for path in package.rglob("*.py") if "__pycache__" not in path.parts)
     return tuple(Source(path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_house_is_in_order(check: Callable[[Source], Iterator[str]]) -> None:
-    complaints = [complaint for source in house() for complaint in check(source)]
+def test_the_structure_is_kept(check: Callable[[Source], Iterator[str]]) -> None:
+    complaints = [complaint for source in sources() for complaint in check(source)]
     assert not complaints, "\n".join(complaints)
 
 
-def test_no_room_off_the_workshop_floor_imports_torch_on_its_way_in() -> None:
-    """The same boundary at run time: all that answers without torch is imported in one fresh interpreter."""
-    modules = [source.module for source in house() if source.room not in WORKSHOP | {"__main__"}]
+def test_no_package_off_layer_2_imports_torch() -> None:
+    """The same rule at run time: all packages outside of layer 2 are imported in one fresh interpreter."""
+    modules = [source.module for source in sources() if source.package not in TORCH_PACKAGES | {"__main__"}]
     program = f"import sys, {', '.join(modules)}\nsys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr or "torch was imported"
@@ -321,49 +321,49 @@ def test_the_other_project_is_recognised(text: str, found: bool) -> None:
 
 # ------------------------------------------------------------ each check can complain
 BAD = [
-    (has_a_floor, "attic.py", "", "the room 'attic' is on no floor"),
-    (has_a_floor, "spec/utils.py", "", "'utils' says nothing"),
-    (imports_go_down, "spec/parse.py", "from archscope.report import Report", "spec may not import report (floor 3)"),
+    (has_a_layer, "attic.py", "", "the package 'attic' is in no layer"),
+    (has_a_layer, "spec/utils.py", "", "'utils' says nothing"),
+    (imports_go_down, "spec/parse.py", "from archscope.report import Report", "spec may not import report (layer 3)"),
     (imports_go_down, "spec/parse.py", "def f():\n    import archscope.api", "parse.py:2: spec may not import api"),
     (imports_go_down, "compile/walk.py", "from archscope.record.mode import Mode", "compile may not import record"),
     (imports_go_down, "errors.py", "from archscope import units", "errors may not import units"),
     (imports_go_down, "report.py", "from archscope import summarize", "report may not import __init__"),
     (imports_go_down, "trace.py", "from archscope.cost import Cost", "trace may not import cost"),
     (imports_go_down, "cost.py", "import_module('archscope.cli')", "cost may not import cli"),
-    (outsiders_keep_to_their_rooms, "report.py", "import torch.nn as nn", "report may not import torch"),
-    (outsiders_keep_to_their_rooms, "cli.py", "def f():\n    from torch import nn", "cli.py:2: cli may not"),
-    (outsiders_keep_to_their_rooms, "api.py", "importlib.import_module('torch')", "api may not import torch"),
-    (outsiders_keep_to_their_rooms, "render/table.py", "import click", "render may not import click"),
-    (outsiders_keep_to_their_rooms, "compile/walk.py", "__import__('yaml')", "compile may not import yaml"),
-    (outsiders_keep_to_their_rooms, "api.py", "import pytest", "api may not import pytest"),
-    (outsiders_keep_to_their_rooms, "record/mode.py", "import numpy", "record may not import numpy"),
-    (only_the_door_prints, "api.py", "print(1)", "api.py:1: print outside the doors"),
-    (only_the_door_prints, "render/table.py", "sys.stderr.write('')", "sys.stderr outside the doors"),
+    (third_party_imports_are_allowed, "report.py", "import torch.nn as nn", "report may not import torch"),
+    (third_party_imports_are_allowed, "cli.py", "def f():\n    from torch import nn", "cli.py:2: cli may not"),
+    (third_party_imports_are_allowed, "api.py", "importlib.import_module('torch')", "api may not import torch"),
+    (third_party_imports_are_allowed, "render/table.py", "import click", "render may not import click"),
+    (third_party_imports_are_allowed, "compile/walk.py", "__import__('yaml')", "compile may not import yaml"),
+    (third_party_imports_are_allowed, "api.py", "import pytest", "api may not import pytest"),
+    (third_party_imports_are_allowed, "record/mode.py", "import numpy", "record may not import numpy"),
+    (only_the_command_line_prints, "api.py", "print(1)", "api.py:1: print outside the command line"),
+    (only_the_command_line_prints, "render/table.py", "sys.stderr.write('')", "sys.stderr outside the command line"),
     (nothing_global, "cost.py", "def f():\n    global seen\n    seen = 1", "global seen"),
     (nothing_global, "cost.py", "seen: dict[str, int] = {}", "an empty container"),
-    (tells_what_it_is, "cost.py", "PRICE = 1", "no docstring"),
-    (devices_are_asked_in_their_room, "measure/sampling.py", "torch.cuda.synchronize()", "torch.cuda outside"),
-    (devices_are_asked_in_their_room, "api.py", "if device.startswith('cuda'): pass", "asks for 'cuda' outside"),
-    (devices_are_asked_in_their_room, "api.py", "gpu = x.device.type != 'mps'", "asks for 'mps' outside"),
-    (devices_are_asked_in_their_room, "api.py", "gpu = kind in ('xpu', 'cpu')", "asks for 'xpu' outside"),
-    (devices_are_asked_in_their_room, "api.py", "WORDS = {}['cuda']", "asks for 'cuda' outside"),
-    (devices_are_asked_in_their_room, "record/a.py", "torch.backends.cudnn.benchmark", "torch.backends.cudnn outside"),
-    (devices_are_asked_in_their_room, "record/a.py", "from torch.cuda import Event", "torch.cuda.Event outside"),
+    (has_a_docstring, "cost.py", "PRICE = 1", "no docstring"),
+    (devices_are_used_in_backends, "measure/sampling.py", "torch.cuda.synchronize()", "torch.cuda outside"),
+    (devices_are_used_in_backends, "api.py", "if device.startswith('cuda'): pass", "compares with 'cuda' outside"),
+    (devices_are_used_in_backends, "api.py", "gpu = x.device.type != 'mps'", "compares with 'mps' outside"),
+    (devices_are_used_in_backends, "api.py", "gpu = kind in ('xpu', 'cpu')", "compares with 'xpu' outside"),
+    (devices_are_used_in_backends, "api.py", "WORDS = {}['cuda']", "compares with 'cuda' outside"),
+    (devices_are_used_in_backends, "record/a.py", "torch.backends.cudnn.benchmark", "torch.backends.cudnn outside"),
+    (devices_are_used_in_backends, "record/a.py", "from torch.cuda import Event", "torch.cuda.Event outside"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 61, "f has 61 lines"),
     (is_short, "cost.py", "a = 1\n" * 431, "431 lines, more than 430"),
 ]
 GOOD = [
-    (has_a_floor, "spec/parse.py", ""),
+    (has_a_layer, "spec/parse.py", ""),
     (imports_go_down, "spec/parse.py", "from archscope.spec.model import Spec\nfrom archscope.errors import Span"),
     (imports_go_down, "cost.py", "from archscope.trace import Kernel"),
     (imports_go_down, "cli.py", "from archscope import api\nimport json"),
-    (outsiders_keep_to_their_rooms, "compile/walk.py", "import torch\nimport ast\nfrom archscope import errors"),
-    (only_the_door_prints, "cli.py", "print(1)"),
+    (third_party_imports_are_allowed, "compile/walk.py", "import torch\nimport ast\nfrom archscope import errors"),
+    (only_the_command_line_prints, "cli.py", "print(1)"),
     (nothing_global, "cost.py", "def f():\n    a = 1\n    def g():\n        nonlocal a"),
-    (tells_what_it_is, "spec/__init__.py", ""),
-    (devices_are_asked_in_their_room, "backends/cuda.py", "torch.cuda.init()\nkind == 'cuda'"),
-    (devices_are_asked_in_their_room, "record/lowerings.py", "NAMES = 'double cuda float xpu'.split()"),
-    (devices_are_asked_in_their_room, "cli.py", "UsageError('no such device', 'device=\"cpu\", or cuda')"),
+    (has_a_docstring, "spec/__init__.py", ""),
+    (devices_are_used_in_backends, "backends/cuda.py", "torch.cuda.init()\nkind == 'cuda'"),
+    (devices_are_used_in_backends, "record/lowerings.py", "NAMES = 'double cuda float xpu'.split()"),
+    (devices_are_used_in_backends, "cli.py", "UsageError('no such device', 'device=\"cpu\", or cuda')"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 60),
 ]
 

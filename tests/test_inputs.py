@@ -91,21 +91,21 @@ def test_inputs_as_they_are_written(texts: list[str], tensors: Any, values: dict
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["big"], "'big' is no shape such as 1x3x224x224"),
-        ([""], "is no shape"),
-        (["1x-3"], "'1x-3' is no shape"),
-        (["(1, three)"], "is no shape"),
-        (["1 -3"], "is no shape"),
-        (["x=2.0"], "'2.0' is no shape .*; a plain value follows '==': scale==2.0"),
+        (["big"], "'big' is not a shape such as 1x3x224x224"),
+        ([""], "is not a shape"),
+        (["1x-3"], "'1x-3' is not a shape"),
+        (["(1, three)"], "is not a shape"),
+        (["1 -3"], "is not a shape"),
+        (["x=2.0"], "'2.0' is not a shape .*; a plain value follows '==': scale==2.0"),
         (["x=none"], "; a plain value follows '=='"),
-        (["int64:1x8:0-9"], "is no shape"),
+        (["int64:1x8:0-9"], "is not a shape"),
         (["x=1x3", "1x4"], "name every input or none"),
         (["x=1x3", "x=1x4"], "x is given twice"),
         (["x==1", "x==2"], "x is given twice"),
         (["x=1x3", "x.y=1x4"], "x.y lies in x, which is an input itself"),
         (["x.y=1x3", "x=1x4"], "x is given twice"),
-        (["a b=1x3"], "'a b' is no name of an input"),
-        (["=1x3"], "'' is no name of an input|a plain value"),
+        (["a b=1x3"], "'a b' is not the name of an input"),
+        (["=1x3"], "'' is not the name of an input|a plain value"),
         (["0==3"], "a plain value has a name"),
     ],
 )
@@ -129,7 +129,7 @@ def test_arguments_as_they_are_written(text: str, read: Any) -> None:
 
 @pytest.mark.parametrize("text", ["[3,", "{1: }", "[f(3)]", "(a.b)"])
 def test_brackets_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(ValueError, match="is no list or mapping such as"):
+    with pytest.raises(ValueError, match="is not a list or mapping such as"):
         parse_value(text)
 
 

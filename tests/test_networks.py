@@ -182,7 +182,7 @@ def test_the_list_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "message"), [("net.py:Net", "is no spec, so it has no variants"), ("none.yaml", "there is no file")]
+    ("target", "message"), [("net.py:Net", "is not a spec, so it has no variants"), ("none.yaml", "there is no file")]
 )
 def test_what_cannot_be_listed(target: str, message: str) -> None:
     result = run("list", target)

@@ -355,7 +355,7 @@ def test_without_a_mended_spec_nothing_is_written_to_the_output(folder: Path, te
     put("net.yaml", text)
     result = run("net.yaml", "--fix", "-o", "mended.yaml")
     assert result.exit_code == 2
-    assert "-o takes one mended spec; no file would change" in result.stderr
+    assert "-o takes one fixed spec; no file would change" in result.stderr
     assert names(folder) == ["net.yaml"]
 
 
@@ -364,6 +364,6 @@ def test_the_output_takes_one_spec(folder: Path) -> None:
         put(name, BROKEN)
     result = run("a.yaml", "b.yaml", "--fix", "-o", "mended.yaml")
     assert result.exit_code == 2
-    assert "-o takes one mended spec; a.yaml, b.yaml would change" in result.stderr
+    assert "-o takes one fixed spec; a.yaml, b.yaml would change" in result.stderr
     assert names(folder) == ["a.yaml", "b.yaml"]
     assert Path("a.yaml").read_text(encoding="utf-8") == BROKEN

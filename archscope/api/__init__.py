@@ -1,9 +1,8 @@
-"""One function per wish: networks, load, build, summarize, again, compare, cross_check, time, device, check, schema.
+"""The public functions: networks, load, build, summarize, again, compare, cross_check, time, device, check, schema.
 
-target → Plan or nn.Module → record → Trace → priced Report (+ expectations) → Comparison, Checked
-specs                        runs                                              judgement
-                           → measure → Measurement (+ Ceilings of the device) → Timing
-                             timings                  devices
+spec            → compile_plan → Plan → build → nn.Module
+any target      → summarize → Report → compare, cross_check, check
+any target      → time → Timing (with the ceilings that device measures)
 """
 
 from archscope.api.check_targets import check, compare

@@ -1,6 +1,7 @@
-"""Arguments that a target was given and that a conflict is about: each is tried with the size that the other side has.
+"""Fixes that change an argument of a Python target: each argument whose value is one of two sizes in conflict is
+tried with the other size.
 
-Diagnosis, `--arg emb_size=256` ─ 256 stands against 40 ─→ the target made with emb_size=40, and run ─→ Fix, checked
+    Diagnosis, `--arg emb_size=256`, 256 differs from 40 → the target is made with emb_size=40 and run → Fix, checked
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
     from archscope.targets import TargetModule, TargetRebuilder
 
 MAX_ARGUMENT_TRIALS = 6
-"""How many values are tried for one conflict."""
+"""The most values that are tried for one conflict."""
 ARGUMENT_TRIAL_SECONDS = 3.0
-"""How long one trial may take."""
+"""The most seconds that one trial may take."""
 
 
 def find_argument_fixes(
     diagnosis: Diagnosis, remaking: TargetRebuilder, report: Report, run: Callable[[TargetModule], Report | None]
 ) -> list[Fix]:
-    """The values of given arguments with which a run has no conflict and ends."""
+    """Return a fix for each value of a given argument with which a run succeeds and has no conflict."""
     found = []
     for name, value in [*candidate_values(diagnosis, remaking)][:MAX_ARGUMENT_TRIALS]:
         after = try_argument(remaking, name, value, run)
@@ -37,7 +38,7 @@ def find_argument_fixes(
 
 
 def candidate_values(diagnosis: Diagnosis, remaking: TargetRebuilder) -> Iterator[tuple[str, int]]:
-    """Each argument that is one of the sizes which disagree, with every other of these."""
+    """Yield each argument whose value is one of the sizes in conflict, with every other of these sizes."""
     for sizes in disagreeing_sizes(diagnosis):
         for name, given in remaking.arguments.items():
             if type(given) is int and given in sizes:
@@ -45,10 +46,10 @@ def candidate_values(diagnosis: Diagnosis, remaking: TargetRebuilder) -> Iterato
 
 
 def disagreeing_sizes(diagnosis: Diagnosis) -> Iterator[set[int]]:
-    """The sizes of all operands on each axis in conflict; of a layer, what it was told and what its input has."""
-    mismatch, says = diagnosis.mismatch, diagnosis.mismatch.wrong_argument
-    if mismatch.kind == "layer" and says is not None:
-        yield {one for one in (says.given, says.needed) if type(one) is int}
+    """Yield the sizes of all operands on each axis in conflict; for a layer, the declared and the actual size."""
+    mismatch, wrong = diagnosis.mismatch, diagnosis.mismatch.wrong_argument
+    if mismatch.kind == "layer" and wrong is not None:
+        yield {one for one in (wrong.given, wrong.needed) if type(one) is int}
     for axis in mismatch.axes if len(diagnosis.operands) > 1 else ():
         own = [(op, at) for op in diagnosis.operands for at in own_axes(op, [axis], mismatch)]
         yield {op.value.shape[at] for op, at in own}
@@ -57,7 +58,7 @@ def disagreeing_sizes(diagnosis: Diagnosis) -> Iterator[set[int]]:
 def try_argument(
     remaking: TargetRebuilder, name: str, value: int, run: Callable[[TargetModule], Report | None]
 ) -> Report | None:
-    """The run with another value; None where the target cannot be made or run with it."""
+    """Return the report of a run with another value of an argument; None if it cannot be made or run."""
     from archscope.targets.deadlines import DeadlineExceeded, deadline
 
     try:

@@ -1,7 +1,8 @@
-"""How much fits a device: a target at other batch sizes → its memory, predicted on meta → the largest batch that fits.
+"""The largest batch size of which a target fits into a device's memory, and refusals of targets that do not fit.
 
-meta has kernels of its own, so what comes on top of what is held is scaled by what the device itself shows at the batch
-that ran there.
+The memory at other batch sizes is predicted on the meta device. Meta runs other kernels than the device, so the
+working memory (all but parameters, buffers and inputs) is scaled by the ratio of both at the batch size that ran on
+the device.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
     from archscope.compile import Plan
 
 PredictMemory = Callable[[int], "PredictedMemory | None"]
-"""The memory on meta at a batch size; None where the target does not run there."""
+"""Returns the memory on meta at a batch size; None if the target does not run there."""
 
 PEAK_FACTOR = {False: 8, True: 64}
-"""How many times the largest operation's memory a pass may hold at once, without training and with."""
+"""An upper estimate of a pass's working memory, in units of the largest operation's memory, by training mode."""
 
 
 def largest_batch(predict: PredictMemory, here: PredictedMemory, batch: int, available: int) -> int | None:
-    """The largest batch that fits in so many bytes. here: the memory of `batch` on the device itself."""
+    """Return the largest batch size that fits into `available` bytes; None if it cannot be predicted.
+
+    here: the memory of a run with `batch` on the device itself.
+    """
     there = try_predict(lambda: predict(batch))
     if there is None:
         return None
@@ -38,7 +42,7 @@ def largest_batch(predict: PredictMemory, here: PredictedMemory, batch: int, ava
 
 
 def try_predict(predict: Callable[[], PredictedMemory | None]) -> PredictedMemory | None:
-    """None where the target does not run at this batch size, or not on meta."""
+    """Return the predicted memory; None if the target does not run at this batch size, or not on meta."""
     try:
         return predict()
     except (ArchscopeError, SystemExit):
@@ -48,9 +52,10 @@ def try_predict(predict: Callable[[], PredictedMemory | None]) -> PredictedMemor
 def refuse_large_spec(
     plan: Plan, device: str, width: int, *, train: bool, predict: Callable[[], PredictedMemory | None]
 ) -> None:
-    """Raises UsageError for a spec whose predicted peak is above what the device has free; asked where it may be.
+    """Raise UsageError if the predicted peak of a spec exceeds the free memory; it is predicted only if a rough
+    estimate is near that.
 
-    width: bytes of a weight. predict: its memory on meta.
+    width: bytes of a weight. predict: returns the memory on meta.
     """
     from archscope import targets
 
@@ -64,7 +69,9 @@ def refuse_large_spec(
 
 
 def refuse_over_free_memory(predicted: PredictedMemory | None, device: str, what: str) -> None:
-    """Raises UsageError where memory does not suffice beside parameters, buffers and inputs, which are there."""
+    """Raise UsageError if the predicted peak, without the allocated parameters, buffers and inputs, exceeds the free
+    memory.
+    """
     from archscope import targets
 
     if predicted is not None:
@@ -73,7 +80,7 @@ def refuse_over_free_memory(predicted: PredictedMemory | None, device: str, what
 
 
 def refuse_out_of_memory(error: BaseException | None, device: str, what: str) -> None:
-    """Raises UsageError where memory did not suffice, without the frames that keep alive what was made until then."""
+    """Raise UsageError if `error` is an out-of-memory error; its frames are cleared to free their tensors."""
     from archscope.backends import backend_of, is_out_of_memory, leading_device, out_of_memory_text, split_devices
 
     if error is None or not is_out_of_memory(error):

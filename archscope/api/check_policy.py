@@ -1,5 +1,4 @@
-"""What targets are held to: budgets, a baseline, the rules that count → CheckPolicy → a report's findings, and which of
-them are kept."""
+"""The settings of `check` (budgets, a baseline, selected rules), applied to the findings of a report."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from archscope.report import Checked, Finding, Report
 
 @dataclass(frozen=True)
 class CheckRun:
-    """What a run found, and its report; None where it could not run."""
+    """The findings and the report of one run; the report is None if the target could not run."""
 
     findings: tuple[Finding, ...] = ()
     report: Report | None = None
@@ -28,7 +27,11 @@ class CheckRun:
 
 @dataclass(frozen=True)
 class CheckPolicy:
-    """tolerance: how far a target may be from its baseline. object_size: what a receptive field must see."""
+    """The budgets, the baseline and the selected rules of a check.
+
+    tolerance: the allowed relative difference from the baseline. object_size: (height, width) that a receptive field
+    must cover.
+    """
 
     selection: Selection
     budget: CostBudget
@@ -37,26 +40,29 @@ class CheckPolicy:
     object_size: tuple[int, int] | None
 
     def wants(self, rule: str) -> bool:
-        """Whether a rule's findings are kept, wherever they are."""
+        """Return whether findings of a rule are selected."""
         return self.selection.keeps(Finding(rule, "warning", ""))
 
     @property
     def is_parameters_only(self) -> bool:
-        """Whether a budget of parameters is all that is asked for, which needs no run."""
+        """True if only a budget of parameters is set, which needs no run."""
         return self.budget.max_params is not None and self.budget.max_macs is None and self.baseline is None
 
     def evaluate(self, report: Report) -> tuple[Finding, ...]:
-        """What a report does not meet, and what is wasteful about it; without a run, its parameters are all."""
+        """Return the findings of budgets, baseline and lint; of a report without a run, those of its budgets only."""
         if not report.trace.ran:
             return find_over_budget(report, self.budget)
         against = compare_to_baseline(report, self.baseline, tolerance=self.tolerance) if self.baseline else ()
         return (*find_over_budget(report, self.budget), *against, *lint(report, object_size=self.object_size))
 
     def check_result(self, target: str, ran: CheckRun, sources: Mapping[str, str]) -> Checked:
-        """The findings that count. sources: of a spec and what it imports, the spec first."""
-        kept = apply_ignore_comments(ran.findings, sources, next(iter(sources), ""))
+        """Return the selected findings that no comment in the sources ignores.
+
+        sources: texts of a spec and of its imports by file name, the spec first.
+        """
+        counted = apply_ignore_comments(ran.findings, sources, next(iter(sources), ""))
         saved = self.baseline.of(ran.report.target) if self.baseline and ran.report else None
-        findings = tuple(finding for finding in kept if self.selection.keeps(finding))
+        findings = tuple(finding for finding in counted if self.selection.keeps(finding))
         return Checked(target, findings, ran.report, saved.figures if saved else None)
 
 
@@ -70,7 +76,9 @@ def make_policy(
     tolerance: object = 0,
     object_size: tuple[int, int] | None = None,
 ) -> CheckPolicy:
-    """Raises UsageError for a rule that does not exist, a figure that is none, a baseline that cannot be read."""
+    """Return the settings of a check. Raises UsageError for an unknown rule, an invalid figure, or an unreadable
+    baseline.
+    """
     try:
         allowed = units.parse_tolerance(tolerance)
     except ValueError as error:
@@ -85,5 +93,5 @@ def make_policy(
 
 
 def split_codes(codes: Iterable[str] | str) -> tuple[str, ...]:
-    """`"lint,conflict"` → its codes."""
+    """Return the codes of a list such as `"lint,conflict"`."""
     return tuple(code.strip() for code in codes.split(",")) if isinstance(codes, str) else tuple(codes)

@@ -1,4 +1,4 @@
-"""Judgement: reports side by side (`compare`), and everything that is wrong with a target (`check`)."""
+"""`compare` and `check`: reports side by side, and all findings of targets."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 @validate_keywords(summarize)
 def compare(*wanted: Any, against: str | None = None, **options: Any) -> Comparison:
-    """Reports side by side, the first as the yardstick; a spec without a variant stands for all its variants.
+    """Return the reports of several targets side by side, with ratios to the first; a spec stands for all its
+    variants.
 
-    wanted: targets, or mappings of names to targets. against: the name or target of another yardstick. `options` are
-    those of `summarize`. A net that fails is compared by what ran of it; of one that is given no input the parameters
-    are known. Raises what else `summarize` raises.
+    wanted: targets, or mappings of names to targets. against: the name or target that ratios refer to instead of the
+    first. `options` are those of `summarize`. A net whose forward pass fails is compared by the rows that ran; of one
+    without an input only the parameters are known. Raises the other errors of `summarize`.
     """
     from archscope.comparison import compare_reports as compared
     from archscope.render import views
@@ -42,13 +43,13 @@ def compare(*wanted: Any, against: str | None = None, **options: Any) -> Compari
 
 
 def _named_targets(target: Any) -> Iterator[tuple[str, Any]]:
-    """Each target with its name, empty where it has none; several variants of a named one are told apart."""
+    """Yield each target with its name, or with "" if it has none; variants of a named spec get names of their own."""
     for name, one in target.items() if isinstance(target, Mapping) else [("", target)]:
         found: list[Any] = variants(one) if isinstance(one, str) else [one]
         for variant in found:
             parts = split_target(variant) if isinstance(variant, str) else None
-            told = f"{name}:{parts[1]}" if parts and len(found) > 1 else str(name)
-            yield (told if name else ""), variant
+            title = f"{name}:{parts[1]}" if parts and len(found) > 1 else str(name)
+            yield (title if name else ""), variant
 
 
 def _partial_report(target: Any, options: Mapping[str, Any]) -> Report:
@@ -73,15 +74,15 @@ def check(
     keep_going: bool = False,
     **options: Any,
 ) -> list[Checked]:
-    """Everything that is wrong with each target, and with each variant of a spec; a folder stands for its specs.
+    """Return all findings of each target, and of each variant of a spec; a folder stands for its specs.
 
-    max_params, max_macs: budgets, such as "5M". baseline: a file of reports that targets may not differ from by more
-    than the tolerance ("2%", 0.02). Where a module that needs an input has none, a budget of parameters alone is judged
-    without a run. select, ignore: codes and families of rules. object_size: (height, width) of what a
-    receptive field must see. keep_going: a target that cannot be read or made is a finding, and the others are checked.
-    `options` are those of `summarize`. Raises UsageError.
+    max_params, max_macs: budgets, such as "5M". baseline: a file of saved reports from which targets may differ by at
+    most the tolerance ("2%", 0.02). A module that needs an input and has none is checked without a run if only a
+    budget of parameters is set. select, ignore: codes and families of rules. object_size: (height, width) that a
+    receptive field must cover. keep_going: a target that cannot be read or made is reported as a finding, and the
+    others are checked. `options` are those of `summarize`. Raises UsageError.
     """
-    law = make_policy(
+    policy = make_policy(
         select=select,
         ignore=ignore,
         max_params=max_params,
@@ -91,31 +92,33 @@ def check(
         object_size=object_size,
     )
     if keep_going:
-        return [checked for target in wanted for checked in _check_keep_going(target, law, options)]
-    return [checked for target in expand_folders(wanted) for checked in _check_target(target, law, options)]
+        return [checked for target in wanted for checked in _check_keep_going(target, policy, options)]
+    return [checked for target in expand_folders(wanted) for checked in _check_target(target, policy, options)]
 
 
-def _check_keep_going(target: Any, law: CheckPolicy, options: Mapping[str, Any]) -> list[Checked]:
-    """What is found about a target, or about each spec of a folder; why one cannot be read is a finding of it."""
+def _check_keep_going(target: Any, policy: CheckPolicy, options: Mapping[str, Any]) -> list[Checked]:
+    """Return the findings of a target, or of each spec of a folder; an unreadable one is reported as a finding."""
     try:
         each = list(expand_folders([target]))
         if each != [target]:
-            return [checked for one in each for checked in _check_keep_going(one, law, options)]
-        return _check_target(target, law, options)
+            return [checked for one in each for checked in _check_keep_going(one, policy, options)]
+        return _check_target(target, policy, options)
     except UsageError as error:
         return [Checked(str(target), (Finding("spec", "error", error.message, help=error.help),))]
 
 
-def _check_target(target: Any, law: CheckPolicy, options: Mapping[str, Any]) -> list[Checked]:
+def _check_target(target: Any, policy: CheckPolicy, options: Mapping[str, Any]) -> list[Checked]:
     if isinstance(target, str) and split_target(target) is not None:
-        return _check_spec(target, law, options)
-    ran = _run_python_target(target, law, options)
+        return _check_spec(target, policy, options)
+    ran = _run_python_target(target, policy, options)
     name = ran.report.target if ran.report and not isinstance(target, str) else str(target)
-    return [law.check_result(name, ran, {})]
+    return [policy.check_result(name, ran, {})]
 
 
-def _check_spec(target: str, law: CheckPolicy, options: Mapping[str, Any]) -> list[Checked]:
-    """Every variant of a spec, read once. Raises UsageError, TypeError for options that `summarize` has not."""
+def _check_spec(target: str, policy: CheckPolicy, options: Mapping[str, Any]) -> list[Checked]:
+    """Return the findings of every variant of a spec. Raises UsageError, and TypeError for options that `summarize`
+    does not have.
+    """
     signature(summarize).bind(target, **options)
     refuse_call_arguments(GivenInputs(args=options.get("args"), kwargs=options.get("kwargs")))
     if options.get("device", "auto") == "auto":
@@ -123,56 +126,58 @@ def _check_spec(target: str, law: CheckPolicy, options: Mapping[str, Any]) -> li
     try:
         session = SpecSession(target, options)
     except SpecError as error:
-        return [law.check_result(target, CheckRun(_problem_findings(error)), error.sources)]
+        return [policy.check_result(target, CheckRun(_problem_findings(error)), error.sources)]
     fixes = SpecFixes(session)
-    ran = [(one, _run_spec(one, law, session, fixes)) for one in session.targets] or [(target, CheckRun())]
-    return [law.check_result(one, run, session.library.sources) for one, run in ran]
+    ran = [(one, _run_spec(one, policy, session, fixes)) for one in session.targets] or [(target, CheckRun())]
+    return [policy.check_result(one, run, session.library.sources) for one, run in ran]
 
 
 def _problem_findings(error: SpecError) -> tuple[Finding, ...]:
     return tuple(finding_from_problem(problem, sources=error.sources) for problem in error.problems)
 
 
-def _run_spec(target: str, law: CheckPolicy, session: SpecSession, fixes: SpecFixes) -> CheckRun:
+def _run_spec(target: str, policy: CheckPolicy, session: SpecSession, fixes: SpecFixes) -> CheckRun:
     options = {name: value for name, value in session.options.items() if name in ("device", "dtype", "train", "seed")}
     try:
         plan = session.plan(target)
-        report = summarize_plan(plan, **options, tell=session.options.get("progress"))
+        report = summarize_plan(plan, **options, progress=session.options.get("progress"))
         found = fixes.with_fixes(target, plan, report) if report.trace.mismatches else report.findings
         if not report.failed:
             tried = SpecAtOtherSizes(target, session, fixes, plan, report, options)
-            found = (*found, *tried.findings(law.wants))
+            found = (*found, *tried.findings(policy.wants))
     except SpecError as error:
         return CheckRun(_problem_findings(error))
     except ForwardError as error:
-        report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
+        report = error.report  # type: ignore[assignment]  # errors.py does not import Report
         found = report.findings
-    return CheckRun((*found, *law.evaluate(report)), with_request(report, target, session.options))
+    return CheckRun((*found, *policy.evaluate(report)), with_request(report, target, session.options))
 
 
-def _run_python_target(target: Any, law: CheckPolicy, options: Mapping[str, Any]) -> CheckRun:
+def _run_python_target(target: Any, policy: CheckPolicy, options: Mapping[str, Any]) -> CheckRun:
     signature(summarize).bind(target, **options)
     try:
-        report, held = summarize_at_sizes(target, options, law.wants, law.evaluate, runs=not law.is_parameters_only)
+        report, judged = summarize_at_sizes(
+            target, options, policy.wants, policy.evaluate, runs=not policy.is_parameters_only
+        )
     except ForwardError as error:
-        report = error.report  # type: ignore[assignment]  # errors.py stands below the Report
-        held = law.evaluate(report)
+        report = error.report  # type: ignore[assignment]  # errors.py does not import Report
+        judged = policy.evaluate(report)
     ignored = (
         () if is_constructed_here(target) else ignored_argument_findings(target)
-    )  # of what we made, its report has them
+    )  # a constructed module is not kept: its report has these findings
     found = _with_module_fixes(target, report, options)
-    return CheckRun((*found, *ignored, *held), with_request(report, target, options))
+    return CheckRun((*found, *ignored, *judged), with_request(report, target, options))
 
 
 def is_constructed_here(target: Any) -> bool:
-    """Whether a Python target is no live module, but made of what it names."""
+    """Return whether a Python target is constructed by archscope, and is no live module of the caller."""
     from archscope import targets
 
     return isinstance(target, (str, os.PathLike)) or targets.is_factory(target)
 
 
 def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """The findings of a Python target; conflicts with the fixes of its layers that were tried."""
+    """Return the findings of a Python target, its conflicts with the fixes of layers that passed a trial."""
     if not (report.trace.mismatches or report.trace.failure):
         return report.findings
     from archscope.api.module_fixes import with_module_fixes

@@ -1,4 +1,6 @@
-"""Prices that only an operation's author knows: register_cost(op, formula) → the table that reports are priced by."""
+"""Cost formulas that users register for operations of their own: `register_cost`, and the table that reports are
+priced with.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ OPERATOR_PREFIXES = {
     "torch.linalg": "linalg_",
     "torch.fft": "fft_",
 }
-"""Where torch's functions live → how the operators begin that they stand for."""
+"""The namespace of torch functions → the prefix of the operators that they call."""
 
 IN_PLACE_OPERATORS = {
     "iadd": "add",
@@ -26,40 +28,44 @@ IN_PLACE_OPERATORS = {
     "itruediv": "div",
     "imod": "remainder",
 }
-"""Python's operators that write their first operand, by the operators that they are."""
+"""Python's in-place operators → the aten operators that they call."""
 
 
 class CostRegistry:
-    """The formulas that were registered, by their operations' names: the one table of ours that a call changes."""
+    """The registered formulas by the names of their operations; the only table here that changes at run time."""
 
     def __init__(self) -> None:
         self._formulas: Mapping[str, Formula] = {}
 
     def register(self, name: str, formula: Formula) -> None:
-        """A formula for `name`, instead of the one that it had; of names of one operation the last one counts."""
+        """Register a formula for `name`, in place of an earlier one for the same operation."""
         others = {known: before for known, before in self._formulas.items() if known != name}
         self._formulas = {**others, name: checked_formula(name, formula)}
 
     def price_rows(self, rows: Sequence[Row]) -> tuple[Cost, ...]:
-        """The cost of every row; registered formulas go before ours, and one of a function before its kernels'."""
+        """Return the cost of every row; registered formulas have priority, one for a function over those for its
+        kernels.
+        """
         if not self._formulas:
             return price_rows(rows)
         functions = {operator_name(name): formula for name, formula in self._formulas.items()}
         own = {name: formula for name, formula in self._formulas.items() if not name.startswith("torch.")}
-        asked, found = [], {**FORMULAS, **own}
+        priced_rows, found = [], {**FORMULAS, **own}
         for row in rows:
             operator = operator_name(row.function)
             shown = operator in own and any(operator_name(kernel.name) == operator for kernel in row.kernels)
             if operator in functions and not shown:
                 found[row.function] = functions[operator]
                 row = single_kernel_row(row)
-            asked.append(row)
-        return price_rows(asked, found)
+            priced_rows.append(row)
+        return price_rows(priced_rows, found)
 
 
 def operator_name(name: str) -> str:
-    """The operator that a function or an operator of this name stands for: `torch.add`, `torch.Tensor.__radd__` and
-    `torch.ops.aten.add_.Tensor` are `aten.add`. Other names as they are."""
+    """Return the name of the operator that a function or operator calls; other names are returned unchanged.
+
+    `torch.add`, `torch.Tensor.__radd__` and `torch.ops.aten.add_.Tensor` are `aten.add`.
+    """
     from archscope.record import short_name
 
     plain = plain_name(name)
@@ -73,7 +79,7 @@ def operator_name(name: str) -> str:
 
 
 def single_kernel_row(row: Row) -> Row:
-    """The row with its function as its only kernel."""
+    """Return the row with its function as its only kernel."""
     shapes = tuple(operand.value.shape for operand in row.inputs), tuple(value.shape for value in row.outputs)
     return row._replace(kernels=(Kernel(row.function, *shapes, row.attributes),))
 
@@ -82,18 +88,20 @@ COST_REGISTRY = CostRegistry()
 
 
 def register_cost(op: Any, formula: Formula | None = None) -> Callable[[Formula], Formula]:
-    """Prices an operation that archscope cannot: one of a C++ extension or of `torch.library`, a decomposition.
+    """Register the cost formula of an operation without one: of a C++ extension, of `torch.library`, or a
+    decomposition.
 
     op: the operator (`torch.ops.mylib.attention`), a torch function, or its name as reports show it. formula: takes a
-    `Kernel`, with the shapes of its tensors (`inputs`, `outputs`) and its other arguments (`get("heads")`), and gives
-    the multiply-adds of one call; None where they depend on values. Without a formula this is a decorator:
+    `Kernel`, which has the shapes of its tensors (`inputs`, `outputs`) and its other arguments (`get("heads")`), and
+    returns the multiply-adds of one call, or None if they depend on values. Without a formula this is a decorator:
 
         @archscope.register_cost("mylib::attention")
         def attention(kernel): ...
 
-    It holds for every report that this process makes from now on, and for all forms of an operation: `torch.add` is
-    `a + a` too. A second formula replaces the first. Raises UsageError where `op` is no operation or its price cannot
-    take hold, and, when a report is priced, where a formula fails or gives no whole number.
+    The formula is used in every report that this process makes afterwards, and for all forms of an operation:
+    `torch.add` covers `a + a` too. A second formula replaces the first. Raises UsageError if `op` is not an
+    operation, or if calls of it are not visible; and, when a report is priced, if a formula raises or does not return
+    a non-negative integer or None.
     """
     name = operation_name(op)
 
@@ -109,29 +117,29 @@ def register_cost(op: Any, formula: Formula | None = None) -> Callable[[Formula]
 
 
 def operation_name(op: Any) -> str:
-    """The name by which kernels of an operation go. Raises UsageError."""
+    """Return the name of an operation as its kernels have it. Raises UsageError."""
     from archscope import record
 
-    op = getattr(op, "_opoverload", op)  # what torch.library.custom_op makes of a function
+    op = getattr(op, "_opoverload", op)  # the type of functions that torch.library.custom_op returns
     if isinstance(op, str):
         name = plain_name(op)
     elif callable(op) and hasattr(op, "__name__"):
         name = plain_name(record.qualified_name(op))
         if not record.is_visible(op):
             cure = "a function of torch's that it calls, or an operator made of it by torch.library.custom_op"
-            raise UsageError(f"a price of {name} cannot take hold: torch shows no call of it", cure)
+            raise UsageError(f"a price of {name} has no effect: torch shows no call of it", cure)
     else:
-        raise UsageError(f"{op!r} is no operation", 'torch.ops.mylib.attention, or its name: "mylib::attention"')
+        raise UsageError(f"{op!r} is not an operation", 'torch.ops.mylib.attention, or its name: "mylib::attention"')
     if "." not in name:
-        raise UsageError(f"{name!r} is no operation's name", 'with its library: "mylib::attention"')
+        raise UsageError(f"{name!r} is not the name of an operation", 'with its library: "mylib::attention"')
     space, _, last = name.partition(".")
     if isinstance(op, str) and space in ("torch", "aten") and not record.is_torch_name(name):
-        raise UsageError(f"a price of {name} cannot take hold: torch has no such function", "torch.add, aten.add")
+        raise UsageError(f"a price of {name} has no effect: torch has no such function", "torch.add, aten.add")
     return name if space == "torch" else f"{space}.{last.partition('.')[0]}"  # an operator with all its overloads
 
 
 def checked_formula(name: str, formula: Formula) -> Formula:
-    """The formula, held to what it must give."""
+    """Return the formula with a check of its result."""
 
     def checked(kernel: Kernel) -> int | None:
         try:

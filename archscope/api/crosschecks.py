@@ -1,4 +1,6 @@
-"""Witnesses: a target → one module and one call → ours, fvcore, torchinfo, FlopCounterMode in turn → CrossCheck."""
+"""`cross_check`: archscope, fvcore, torchinfo and torch's FlopCounterMode count one call of one module, one after
+another.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CrossCheckTarget:
-    """What is cross-checked: a module and its arguments, and what a report calls it."""
+    """A module with the arguments of the call that is counted, and its title."""
 
     call: ModelCall
     target: str
@@ -47,49 +49,52 @@ def cross_check(
     allow_python: bool = False,
     progress: Progress | None = None,
 ) -> CrossCheck:
-    """fvcore, torchinfo and torch's FlopCounterMode beside us on one module and input, each difference with its causes.
+    """Return the counts of fvcore, torchinfo and torch's FlopCounterMode beside archscope's, each difference with its
+    causes.
 
-    Options are those of `summarize`. A spec is built as a module, which all of them run, we too. A witness that is
-    not installed or crashes says so in its place. Raises SpecError, UsageError, ForwardError.
+    Options are those of `summarize`. A spec is built as a module, which all counters run, archscope too. A counter
+    that is not installed or crashes is reported as such. Raises SpecError, UsageError, ForwardError.
     """
     input = merge_inputs(inputs, input)
-    given, tell = GivenInputs(input, args, kwargs, batch), progress or (lambda _: None)
-    asked = {"set": set, "input": input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
-    asked |= {"dtype": dtype, "train": train, "backward": False, "seed": seed, "allow_python": allow_python}
+    given, progress = GivenInputs(input, args, kwargs, batch), progress or (lambda _: None)
+    options = {"set": set, "input": input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
+    options |= {"dtype": dtype, "train": train, "backward": False, "seed": seed, "allow_python": allow_python}
     if split_target(target) is None:
         from archscope import targets
 
         with targets.target_import_path(target):
-            found = _run_cross_check(_target_of_module(target, set or {}, given, device, dtype, train, seed), tell)
-        return replace(found, report=with_request(found.report, target, asked))
+            found = _run_cross_check(_target_of_module(target, set or {}, given, device, dtype, train, seed), progress)
+        return replace(found, report=with_request(found.report, target, options))
     if given.has_call_arguments:
         raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
     plan = compile_plan(
         target, variant=variant, set=set, input=input, batch=batch, train=train, allow_python=allow_python
     )
-    found = _run_cross_check(_target_of_plan(plan, device, dtype, train, seed), tell)
-    return replace(found, report=with_request(found.report, target, asked))
+    found = _run_cross_check(_target_of_plan(plan, device, dtype, train, seed), progress)
+    return replace(found, report=with_request(found.report, target, options))
 
 
-def _run_cross_check(asked: CrossCheckTarget, tell: Progress) -> CrossCheck:
+def _run_cross_check(checked: CrossCheckTarget, progress: Progress) -> CrossCheck:
     from archscope import counters
-    from archscope.crosscheck import cross_check as weighed
+    from archscope.crosscheck import cross_check as join_counts
     from archscope.render import views
 
-    call = asked.call
+    call = checked.call
     counters.warm_up_torch(call)
     _summarize_call(counters.identity_call())
-    tell(f"{asked.target}: archscope")
+    progress(f"{checked.target}: archscope")
     report, seconds = _summarize_call(call.copy())
-    trace = replace(report.trace, target=asked.target, notes=tuple(dict.fromkeys((*asked.notes, *report.trace.notes))))
-    report = replace(report, trace=trace, title=asked.title)
+    trace = replace(
+        report.trace, target=checked.target, notes=tuple(dict.fromkeys((*checked.notes, *report.trace.notes)))
+    )
+    report = replace(report, trace=trace, title=checked.title)
     modules = [path for path, _ in call.model.named_modules()]
-    heard = counters.run_counters(call, on_counter=lambda name: tell(f"{asked.target}: {name}"))
-    return weighed(report, seconds, heard, modules, views=views.CROSS_CHECK_VIEWS)
+    results = counters.run_counters(call, on_counter=lambda name: progress(f"{checked.target}: {name}"))
+    return join_counts(report, seconds, results, modules, views=views.CROSS_CHECK_VIEWS)
 
 
 def _summarize_call(call: ModelCall) -> tuple[Report, float]:
-    """Our report, and how long it took. What the author's forward sets on the model does not stay."""
+    """Return archscope's report and its seconds. Attributes that the forward pass sets on the model are restored."""
     from archscope import counters
 
     with counters.isolated(call.model, train=call.train):
@@ -99,13 +104,13 @@ def _summarize_call(call: ModelCall) -> tuple[Report, float]:
 
 
 def _target_of_plan(plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None) -> CrossCheckTarget:
-    from archscope import compile as workshop
+    from archscope import compile as compiler
     from archscope import targets
     from archscope.counters import ModelCall
 
     place, kind = device_and_dtype(plan, device, dtype)
     with targets.seeded(seed):
-        module = workshop.build(plan, device=place, dtype=kind, random=seed is not None).train(train)
+        module = compiler.build(plan, device=place, dtype=kind, random=seed is not None).train(train)
     inputs = example_inputs(plan, place, kind)
     return CrossCheckTarget(ModelCall(module, tuple(inputs.values()), train=train), plan.target, plan_title(plan))
 
@@ -123,6 +128,6 @@ def _target_of_module(
     from archscope.counters import ModelCall
 
     with targets.seeded(seed):
-        subject, args, kwargs = prepare_target(target, arguments, given, device, dtype)
-    call = ModelCall(subject.module, args, kwargs, train)
-    return CrossCheckTarget(call, subject.name, subject.title, subject.notes)
+        target_module, args, kwargs = prepare_target(target, arguments, given, device, dtype)
+    call = ModelCall(target_module.module, args, kwargs, train)
+    return CrossCheckTarget(call, target_module.name, target_module.title, target_module.notes)

@@ -1,7 +1,7 @@
-"""Ceilings of a device: name → the user's cache, or a measurement that goes there → Ceilings.
+"""`device`: the measured ceilings of a device, from the user's cache if it has them.
 
-A cached file that cannot be read, or belongs to another machine, is measured again; a cache that cannot be written is
-no error. Files are written whole or not at all, so that two processes may measure at once.
+A cached file that is invalid or was written for another machine is measured again; it is no error if the cache cannot
+be written. Files are replaced atomically, so that two processes may measure at once.
 """
 
 from __future__ import annotations
@@ -28,43 +28,46 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], object]
 LOAD_SAMPLE_SECONDS = 0.3
-"""Seconds in which it shows whether the machine is busy."""
+"""The seconds for which the load of the machine is sampled."""
 
 
 @validate_keywords()
 def device(
     name: str = "auto", *, again: bool = False, threads: int | None = None, progress: Progress | None = None
 ) -> Ceilings:
-    """What a device (`auto`, `cpu`, `cuda[:i]`) can do at most: FLOP/s, bytes per second, the cost of a launch.
+    """Return the peak rates of a device (`auto`, `cpu`, `cuda[:i]`): FLOP/s, bytes per second, seconds of a kernel
+    launch.
 
-    Measured once, in about ten seconds, and kept in the user's cache for this device, driver, torch and number of
-    threads; what was measured while others kept the machine busy, until they are done. again: measured anew. threads:
-    of the processor, None leaves torch's. Raises UsageError.
+    They are measured once, in about ten seconds, and stored in the user's cache for this device, driver, torch
+    version and number of threads; those that were measured while other processes used the machine are measured again
+    when it is idle. again: measure anew. threads: of the CPU; None leaves torch's setting. Raises UsageError.
     """
     from archscope import targets
     from archscope.measure import describe_machine, with_settings
     from archscope.render import devices, views
 
-    tell, place = progress or (lambda _: None), targets.opened(name)
+    progress, place = progress or (lambda _: None), targets.opened(name)
     if place == "meta":
         raise UsageError("meta computes nothing, so it has no ceilings", 'device="cpu", or cuda')
     if name == "auto":
         warn_unused_gpu(place)
     with with_settings(place, threads=threads):
-        here = describe_machine(place)
-        path = cache_folder() / f"{cache_key(here)}.json"
-        kept = None if again else read_cache(path)
-        if kept is None or cache_key(kept.machine) != cache_key(here):
-            kept = measure_device(place, tell)
-            write_cache(path, kept, tell)
-        elif kept.disturbed and is_machine_quiet(kept):
-            kept = measure_device(place, tell).merge_best(kept)
-            write_cache(path, kept, tell)
-        return replace(kept, machine=here, text=views.sheet_views(devices.ceilings_sheet).text)
+        machine = describe_machine(place)
+        path = cache_folder() / f"{cache_key(machine)}.json"
+        ceilings = None if again else read_cache(path)
+        if ceilings is None or cache_key(ceilings.machine) != cache_key(machine):
+            ceilings = measure_device(place, progress)
+            write_cache(path, ceilings, progress)
+        elif ceilings.disturbed and is_machine_quiet(ceilings):
+            ceilings = measure_device(place, progress).merge_best(ceilings)
+            write_cache(path, ceilings, progress)
+        return replace(ceilings, machine=machine, text=views.sheet_views(devices.ceilings_sheet).text)
 
 
 def list_devices() -> tuple[str, tuple[AvailableDevice, ...]]:
-    """What `auto` is, and every device that something could be measured on, or why it cannot. Measures nothing."""
+    """Return the device that `auto` selects, and every device, either with its data or with the reason why it cannot
+    be used.
+    """
     from archscope.backends import BACKENDS, backend_of, default_device
     from archscope.measurement import AvailableDevice
 
@@ -84,7 +87,7 @@ def list_devices() -> tuple[str, tuple[AvailableDevice, ...]]:
 
 
 def warn_unused_gpu(place: str) -> None:
-    """Says, where the process's log goes, that the processor is taken though the machine has more."""
+    """Log a warning if the CPU is used although the machine has a GPU."""
     from archscope.backends import unused_device_problem
 
     refusal = unused_device_problem(place)
@@ -92,34 +95,34 @@ def warn_unused_gpu(place: str) -> None:
         logging.getLogger("archscope").warning("the GPU of this machine is not used: %s", refusal.fact)
 
 
-def measure_device(place: str, tell: Progress) -> Ceilings:
+def measure_device(place: str, progress: Progress) -> Ceilings:
     from archscope.measure.ceilings import measure_ceilings
 
-    return measure_ceilings(place, on_progress=lambda what: tell(f"{place}: measuring {what}"))
+    return measure_ceilings(place, on_progress=lambda what: progress(f"{place}: measuring {what}"))
 
 
-def is_machine_quiet(kept: Ceilings) -> bool:
-    """Whether others would not disturb just now."""
+def is_machine_quiet(ceilings: Ceilings) -> bool:
+    """Return whether other processes leave the machine idle at the moment."""
     from archscope.measure import start_probe
 
-    probe = start_probe(kept.machine.device)
+    probe = start_probe(ceilings.machine.device)
     time.sleep(LOAD_SAMPLE_SECONDS)
-    return not replace(kept, load=probe.load_since()).disturbed
+    return not replace(ceilings, load=probe.load_since()).disturbed
 
 
 # ------------------------------------------------------------ the user's cache
 def cache_folder() -> Path:
-    """Where caches lie on this system, in our part of it."""
-    told = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", "")
+    """Return archscope's folder in the cache folder of this system."""
+    folder = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", "")
     usual = Path("~/Library/Caches" if sys.platform == "darwin" else "~/.cache")
-    base = Path(told) if Path(told).is_absolute() else usual
-    with suppress(RuntimeError):  # where nobody knows a home, `~` is a folder like any other
+    base = Path(folder) if Path(folder).is_absolute() else usual
+    with suppress(RuntimeError):  # without a home directory, `~` is a folder like any other
         base = base.expanduser()
     return base / "archscope" / "ceilings"
 
 
 def cache_key(machine: Machine) -> str:
-    """What ceilings depend on, as the name of a file."""
+    """Return a file name for a machine: a hash of everything that ceilings depend on."""
     parts = (
         DEVICE_SCHEMA,
         *(machine.device, machine.name, machine.driver, machine.version("torch"), machine.cores),
@@ -129,14 +132,14 @@ def cache_key(machine: Machine) -> str:
 
 
 def read_cache(path: Path) -> Ceilings | None:
-    """None where nothing is there, or it is no document of ours."""
+    """Return the ceilings in a file; None if there is no such file, or it is invalid."""
     with suppress(OSError, ValueError, RecursionError):
         return parse_ceilings(json.loads(path.read_text(encoding="utf-8")))
     return None
 
 
-def write_cache(path: Path, ceilings: Ceilings, tell: Progress) -> None:
-    """Whole, or not at all; where it cannot be, `tell` is told."""
+def write_cache(path: Path, ceilings: Ceilings, progress: Progress) -> None:
+    """Write the file atomically; if that fails, report that to `progress`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as beside:
@@ -144,4 +147,4 @@ def write_cache(path: Path, ceilings: Ceilings, tell: Progress) -> None:
             draft.write_text(json.dumps(ceilings.to_dict()), encoding="utf-8")
             os.replace(draft, path)
     except OSError as error:
-        tell(f"not kept, since {path} cannot be written: {(error.strerror or str(error)).lower()}")
+        progress(f"not kept, since {path} cannot be written: {(error.strerror or str(error)).lower()}")

@@ -1,4 +1,4 @@
-"""Whether a compiled spec is what its file expects, before anything of it is recorded; and the spec as it is judged."""
+"""Comparison of a compiled spec with its expectations, before it is run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def compiled_net(plan: Plan) -> CompiledNet:
-    """What an edit is judged by."""
+    """Return the data of a plan by which edits are judged."""
     from archscope.checks.conflicts.edit_verdict import CompiledNet
     from archscope.compile import outline_plan
 
@@ -23,14 +23,16 @@ def compiled_net(plan: Plan) -> CompiledNet:
 
 
 def meets_sizes(plan: Plan, expected: Expectation) -> bool:
-    """Whether a compiled net meets an expectation of a shape, or of its parameters; MACs are not known yet."""
+    """Return whether a compiled net meets an expectation of a shape or of parameters; True for MACs, which are not
+    known yet.
+    """
     if expected.met is not None:
         return expected.met
     return expected.key != "params" or bool(expected.path) or is_within(expected, plan.parameter_count)
 
 
 def meets_macs(costs: PlanCosts, expected: Expectation) -> bool:
-    """Whether the MACs of a compiled net are those that are expected; True for expectations of anything else."""
+    """Return whether the MACs of a compiled net are the expected ones; True for expectations of anything else."""
     macs = costs.macs(expected.path) if expected.key == "macs" else None
     if expected.key != "macs" or (macs is None and bool(expected.path)):
         return True
@@ -38,16 +40,16 @@ def meets_macs(costs: PlanCosts, expected: Expectation) -> bool:
 
 
 def is_within(expected: Expectation, figure: int) -> bool:
-    """Whether a figure lies in what is expected of it."""
+    """Return whether a figure lies in the expected range."""
     least, most = expected.least, expected.most
     return (least is None or figure >= least) and (most is None or figure <= most)
 
 
 def has_expected_macs(expected: Iterable[Expectation]) -> bool:
-    """Whether a file says how many MACs its net has."""
+    """Return whether a file states the MACs of its net."""
     return any(e.key == "macs" and not e.path for e in expected)
 
 
 def has_exact_macs(expected: Iterable[Expectation]) -> bool:
-    """Whether it says so to the last one: an edit with which that holds is hardly there by chance."""
+    """Return whether a file states the exact MACs of its net; an edit that meets them hardly does so by chance."""
     return any(e.key == "macs" and not e.path and e.least == e.most for e in expected)

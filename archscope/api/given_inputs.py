@@ -1,5 +1,4 @@
-"""What a module is called with, as its user says it: GivenInputs → whether that is one shape, and the same in a
-batch."""
+"""The inputs of a module as its user gave them: `GivenInputs`."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from archscope.report.request import is_input_shape
 
 @dataclass(frozen=True)
 class GivenInputs:
-    """What a module is called with, as its user says it: inputs to make, the arguments themselves, or both."""
+    """The inputs of a module as its user gave them: inputs to make, the arguments of the call, or both."""
 
     input: Any = None
     args: Sequence[Any] | None = None
@@ -26,18 +25,18 @@ class GivenInputs:
 
     @property
     def is_one_shape(self) -> bool:
-        """Whether there is one input, and it is made of a shape."""
+        """True if there is exactly one input, and it is given by a shape."""
         return not self.has_call_arguments and is_input_shape(self._single_input)
 
     @property
     def _single_input(self) -> Any:
-        """What the one input is made of, without its name."""
+        """The one input without its name; None if there are several."""
         if not isinstance(self.input, Mapping) or is_input_shape(self.input):
             return self.input
         return next(iter(self.input.values())) if len(self.input) == 1 else None
 
     def with_batch_axis(self) -> GivenInputs:
-        """The same with the batch, else 1, as another size before those of the one shape."""
+        """Return the inputs with the batch size, or 1, as another axis before those of the one shape."""
         one, batch = self._single_input, self.batch or 1
         if isinstance(one, Mapping):
             whole: Any = {**one, "shape": (batch, *one["shape"])}
@@ -49,7 +48,7 @@ class GivenInputs:
 
     @property
     def is_made_of_shapes(self) -> bool:
-        """Whether every tensor among the inputs is made of a shape."""
+        """True if every tensor among the inputs is made from a shape."""
         from archscope.targets import has_given_value
 
         return not has_given_value([self.input, self.args, self.kwargs])

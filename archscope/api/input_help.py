@@ -1,6 +1,7 @@
-"""An input whose numbers a layer cannot read → how to give another: a Failure and how the input was given → a help.
+"""Help for an input whose dtype or values a layer cannot read.
 
-Embedding and 1×12 float32 → input=("int64", (1, 12))        Conv2d of float32 and float16 → input=(1, 3, 32, 32)
+Embedding, given 1×12 float32          → input=("int64", (1, 12))
+Conv2d of float32, given float16       → input=(1, 3, 32, 32)
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ FLOAT_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def input_dtype_help(trace: Trace, *, made: bool, live: bool) -> str:
-    """What gives the layer that ended a run numbers that it reads; empty where that was not for an input's numbers.
+    """Return how to give an input that the layer which ended the run can read; "" if the run failed for another
+    reason.
 
-    made: whether the inputs were made of shapes. live: whether the module is the caller's.
+    made: the inputs were made from shapes. live: the module is the caller's.
     """
     refusal = explain_refusal(trace)
     if refusal is None or not refusal.wanted or trace.failure is None:
@@ -31,17 +33,17 @@ def input_dtype_help(trace: Trace, *, made: bool, live: bool) -> str:
 
 
 def input_option_help(trace: Trace, given: Operand, refusal: RefusedCall) -> str:
-    """`input=("int64", (1, 12), (0, 100))`; of one of several inputs by its name."""
+    """Return an option such as `input=("int64", (1, 12), (0, 100))`; with several inputs, by the name of this one."""
     reach = f", (0, {refusal.rows})" if refusal.rows else ""
     whole = f'("{refusal.wanted}", {given.value.shape}{reach})'
     return f"input={whole}" if len(trace.inputs) == 1 else f"{given.source} as {whole}"
 
 
 def float_dtype_help(trace: Trace, given: Operand, wanted: str, *, live: bool) -> str:
-    """An input in the dtype of the weights, or weights in that of the input."""
+    """Return the help to give the input in the dtype of the weights, or the weights in that of the input."""
     alone = f"input={given.value.shape}" if len(trace.inputs) == 1 else f"{given.source} as its sizes alone"
-    cures = [f"{alone} is made in {wanted}"] if trace.dtype == wanted else []
+    options = [f"{alone} is made in {wanted}"] if trace.dtype == wanted else []
     if given.value.dtype in FLOAT_DTYPES:
         own = f"model.to(torch.{given.value.dtype})" if live else f'dtype="{given.value.dtype}"'
-        cures.append(f"{own} converts the weights")
-    return ", or ".join(cures)
+        options.append(f"{own} converts the weights")
+    return ", or ".join(options)

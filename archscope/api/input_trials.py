@@ -1,8 +1,9 @@
-"""Sizes of inputs that may cure a conflict and rest on a guess: each is tried in a run, and told where it fits.
+"""Input sizes that may resolve a conflict, each tried in a run; those that fit are reported.
 
-    Diagnosis.perhaps, a failed assertion about a size ─→ Fits ─ runs at all their shapes ─→ those that fit
+    Diagnosis.possible_fits, or a failed assertion about a size → FittingSizes → runs at their shapes → those that fit
 
-A guess is that a number of the author's code is the same at other sizes, or that it is the size of another value.
+These sizes rest on guesses: that a number in the model's code is the same at other sizes, or that it is the size of
+another value.
 """
 
 from __future__ import annotations
@@ -17,49 +18,55 @@ from archscope.report import Finding, Report
 from archscope.trace import Shape, SizeCondition
 
 MAX_INPUT_RUNS = 16
-"""How many runs at other sizes one target is given."""
+"""The most runs at other sizes for one target."""
 
 
 @dataclass
 class InputTrials:
-    """report: of the broken run. run: a recorded run at other shapes of the inputs; None where there is none."""
+    """Trials of input sizes for the conflicts of one report.
+
+    report: of the failed run. run: returns a report at other shapes of the inputs, or None if it cannot run. left:
+    the number of runs that are left.
+    """
 
     report: Report
     run: Callable[[Sequence[Shape]], Report | None]
     left: int = MAX_INPUT_RUNS
 
     def with_fitting_sizes(self, finding: Finding) -> Finding:
-        """A conflict with the sizes of inputs that runs have shown to fit; as it is where none is known."""
-        from archscope.render.conflicts import format_conflict as in_words
+        """Return a conflict with the input sizes at which runs succeeded; unchanged if there are none."""
+        from archscope.render.conflicts import format_conflict
 
         failure = self.report.trace.failure
         if failure is not None and failure.size_conditions and finding.rule == "forward":
             return self.with_condition_sizes(finding, failure.size_conditions)
         diagnosis = finding.diagnosis
         found = self.fitting_sizes(diagnosis.possible_fits) if diagnosis is not None else ()
-        return in_words(replace(diagnosis, tested_fits=found)) if found else finding
+        return format_conflict(replace(diagnosis, tested_fits=found)) if found else finding
 
-    def with_condition_sizes(self, finding: Finding, asked: Sequence[SizeCondition]) -> Finding:
-        """A failure with the sizes that the author's condition asks for, and the inputs that give them."""
+    def with_condition_sizes(self, finding: Finding, conditions: Sequence[SizeCondition]) -> Finding:
+        """Return a failure with the sizes that the failed condition requires, and the inputs that lead to them."""
         from archscope.render.conflict_help import format_condition, format_input_size
 
-        found = self.fitting_sizes(find_requested_sizes(NetConstraints(AxisHistory(self.report.index)), asked))
-        told = replace(finding, details=tuple(map(format_condition, asked)))
-        return replace(told, help=f"{format_input_size(found[0])} fits", cause="input-size") if found else told
+        found = self.fitting_sizes(find_requested_sizes(NetConstraints(AxisHistory(self.report.index)), conditions))
+        detailed = replace(finding, details=tuple(map(format_condition, conditions)))
+        return replace(detailed, help=f"{format_input_size(found[0])} fits", cause="input-size") if found else detailed
 
     def fitting_sizes(self, fits: Sequence[FittingSizes]) -> tuple[FittingSizes, ...]:
-        """Those at all of whose shapes a run fits; of their multiples nothing is known."""
-        kept = (fit for fit in fits if all(map(self.can_run, self.input_shapes(fit))))
-        return tuple(replace(fit, axes=tuple(replace(axis, step=0) for axis in fit.axes)) for fit in kept)
+        """Return the sizes at all of whose shapes a run succeeds; their multiples are not tried, so they are left
+        out.
+        """
+        fitting = (fit for fit in fits if all(map(self.can_run, self.input_shapes(fit))))
+        return tuple(replace(fit, axes=tuple(replace(axis, step=0) for axis in fit.axes)) for fit in fitting)
 
     def can_run(self, shapes: Sequence[Shape]) -> bool:
-        """Whether a run with inputs of these shapes has no conflict and ends."""
+        """Return whether a run with inputs of these shapes succeeds without a conflict."""
         self.left -= 1
         after = self.run(shapes) if self.left >= 0 else None
         return after is not None and not after.failed
 
     def input_shapes(self, fit: FittingSizes) -> list[list[Shape]]:
-        """The shapes of all inputs, for each of a fit's own."""
+        """Return the shapes of all inputs, for each shape of the one input that `fit` is about."""
         return [
             [
                 resize_shape(op.value.shape, fit, sizes) if op.source == fit.input else op.value.shape
@@ -70,6 +77,6 @@ class InputTrials:
 
 
 def resize_shape(shape: Shape, fit: FittingSizes, sizes: Sequence[int]) -> Shape:
-    """A shape with a fit's axes of these sizes."""
+    """Return a shape with other sizes of the axes that `fit` is about."""
     new = {axis.axis: size for axis, size in zip(fit.axes, sizes, strict=True)}
     return tuple(new.get(axis, size) for axis, size in enumerate(shape))

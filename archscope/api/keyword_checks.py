@@ -1,7 +1,7 @@
-"""Keywords of our calls: one that there is not → an error that says what to write, also for those of other tools; the
-values of the others as plain ones.
+"""Checks of keyword arguments: unknown ones are refused with the keyword to use, also for those of other tools; known
+ones are parsed.
 
-summarize(net, input_size=(1, 3, 224, 224)) → "summarize has no argument 'input_size'", help: input=(1, 3, 224, 224)
+    summarize(net, input_size=(1, 3, 224, 224)) → "summarize has no argument 'input_size'", help: input=(1, 3, 224, 224)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from archscope.errors import KeywordError, UsageError, did_you_mean
 P = ParamSpec("P")
 R = TypeVar("R")
 
-TABLE_HELP = "it is a matter of the table: print(report.table({}))"
+TABLE_HELP = "it is an option of the table: print(report.table({}))"
 KEYWORD_HELP: dict[str, str] = {
     "input_size": "input=(1, 3, 224, 224)",
     "input_shape": "input=(1, 3, 224, 224)",
@@ -36,13 +36,13 @@ KEYWORD_HELP: dict[str, str] = {
     "verbose": "nothing is printed by itself: print(report)",
     "print_per_layer_stat": "nothing is printed by itself: print(report)",
 }
-"""Keywords of torchinfo, torchsummary, ptflops and thop, and options of our command line → what our calls say."""
+"""Keywords of torchinfo, torchsummary, ptflops and thop, and options of the command line → the keyword of archscope."""
 
 
 def validate_keywords(*beside: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A call whose unknown keywords are refused with what to write, and whose known ones are given plain values.
+    """Decorate a function so that unknown keywords are refused with a help, and known ones are parsed.
 
-    beside: calls whose keywords it passes on. Raises KeywordError, which is a TypeError too, and UsageError.
+    beside: functions that it passes its keywords on to. Raises KeywordError (a TypeError) and UsageError.
     """
 
     def decorate(call: Callable[P, R]) -> Callable[P, R]:
@@ -61,13 +61,13 @@ def validate_keywords(*beside: Callable[..., Any]) -> Callable[[Callable[P, R]],
 
 
 def keyword_names(call: Callable[..., Any]) -> Iterable[str]:
-    """The arguments that a call takes by name."""
+    """Return the names of the arguments that a function takes by keyword."""
     by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     return [name for name, parameter in signature(call).parameters.items() if parameter.kind in by_name]
 
 
 def refuse_unknown_keyword(name: str, given: Iterable[str], known: Collection[str]) -> None:
-    """Raises KeywordError for the first keyword that is not known."""
+    """Raise KeywordError for the first unknown keyword."""
     for keyword in given:
         if keyword not in known:
             raise unknown_keyword_error(name, keyword, known)
@@ -79,7 +79,9 @@ def unknown_keyword_error(name: str, keyword: str, known: Iterable[str]) -> Keyw
 
 
 def merge_inputs(inputs: tuple[Any, ...], input: Any) -> Any:
-    """What `summarize(net, (1, 3, 28, 28))` says without a name; several are inputs by position. Raises UsageError."""
+    """Return `input`, or the positional inputs of `summarize(net, (1, 3, 28, 28))`. Raises UsageError if both are
+    given.
+    """
     if not inputs:
         return input
     if input is not None:

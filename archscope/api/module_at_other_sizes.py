@@ -1,9 +1,7 @@
-"""A Python target that fits, run at another batch and at images that are wider than high.
+"""Runs of a Python target that fits at another batch size and at images that are not square, for warnings.
 
-module, its report → runs where it ran, if that was quick; else of its twin on meta → warnings
-
-Nothing of the module is changed, and what its code prints is not printed again. Of a run that fails for another reason
-than the sizes nothing is said.
+The module runs again on its device if its first run was quick, else a copy of it on meta. The module is not changed,
+and its output is not printed again. A run that fails for another reason than sizes gives no warning.
 """
 
 from __future__ import annotations
@@ -38,16 +36,17 @@ if TYPE_CHECKING:
     from archscope.targets import TargetModule
 
 LIGHT_MACS = 200_000_000
-"""Up to how many multiply-adds a module runs again where it ran: loading the meta device takes longer than that."""
+"""A module with at most so many multiply-adds runs again on its device: loading the meta device takes longer."""
 MAX_LOCATE_MACS = 20_000_000_000
-"""Up to how many multiply-adds a module with conflicts runs again for the lines of its functions."""
+"""The most multiply-adds of a module with conflicts that is run again to find the source lines of its functions."""
 QUICK_SECONDS = 0.5
-"""Up to how many seconds the run of a heavier one may have taken for the same."""
+"""A module with more multiply-adds runs again on its device if its first run took at most so many seconds."""
 MAX_RERUN_SECONDS = 3.0
-"""How many seconds all runs at other sizes may take; a live module, which is not broken off, is run only if its own run
-took less."""
+"""The most seconds of all runs at other sizes. A live module, whose run has no deadline, is run only if its first run
+took less.
+"""
 OUTSIDE_REASONS = ("meta", "memory", "allocate")
-"""Words in what ends a run for a reason that is no size of the net's."""
+"""Words in error messages of runs that failed for another reason than sizes."""
 
 
 @with_gc_paused
@@ -59,9 +58,12 @@ def summarize_at_sizes(
     *,
     runs: bool = True,
 ) -> tuple[Report, tuple[Finding, ...]]:
-    """What `summarize` gives of a Python target, and the warnings of the other sizes and of `judge`, each with the line
-    of the code that it is about. runs: whether a target that is given no input, and needs one, is refused; else what is
-    known of its parameters is all. Raises what `summarize` raises."""
+    """Return the report of a Python target, and the warnings of other sizes and of `judge`, each with its source
+    line.
+
+    runs: if True, a target that needs an input and has none is refused; if False, its report has the parameters only.
+    Raises the errors of `summarize`.
+    """
     from archscope import targets
 
     given = GivenInputs(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
@@ -71,19 +73,19 @@ def summarize_at_sizes(
         if not runs and is_missing_inputs(found, given):
             report = parameters_report(found, train=train)
             return report, judge(report)
-        subject, args, kwargs = prepare_call(found, given)
+        target_module, args, kwargs = prepare_call(found, given)
         begun = perf_counter()
-        report = summarize_target(subject, args, kwargs, given, train=train, backward=False)
-        module = ModuleAtOtherSizes(subject, args, kwargs, given, train, report, perf_counter() - begun)
-        told = (*module.findings(wants), *judge(report))
-        return module.report_with_lines(), module.with_places(told)
+        report = summarize_target(target_module, args, kwargs, given, train=train, backward=False)
+        module = ModuleAtOtherSizes(target_module, args, kwargs, given, train, report, perf_counter() - begun)
+        warnings = (*module.findings(wants), *judge(report))
+        return module.report_with_lines(), module.with_places(warnings)
 
 
 @dataclass
 class ModuleAtOtherSizes:
-    """A module that has run. spent: how many seconds that took."""
+    """A module that has run, to be run at other sizes. spent: the seconds of its run."""
 
-    subject: TargetModule
+    target_module: TargetModule
     args: Any
     kwargs: Any
     given: GivenInputs
@@ -93,11 +95,13 @@ class ModuleAtOtherSizes:
 
     @property
     def is_on_meta(self) -> bool:
-        """Whether its twin is run there, and not the module itself where it ran."""
-        return self.subject.device != "meta" and self.report.total.known > LIGHT_MACS and self.spent > QUICK_SECONDS
+        """True if a copy of the module runs on meta, and not the module itself on its device."""
+        return (
+            self.target_module.device != "meta" and self.report.total.known > LIGHT_MACS and self.spent > QUICK_SECONDS
+        )
 
     def with_places(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-        """The findings about rows with the lines of the author's code that call them, which another run tells."""
+        """Return the findings about rows with the source lines that call them, which are recorded in another run."""
         rows = {finding.row for finding in findings if finding.row >= 0 and finding.place is None}
         if not rows or self.report.failed:
             return findings
@@ -108,8 +112,9 @@ class ModuleAtOtherSizes:
         return tuple(replace(one, place=places.get(one.row)) if one.place is None else one for one in findings)
 
     def report_with_lines(self) -> Report:
-        """The report; of a run with conflicts that of another run, whose steps tell the lines of the author's functions
-        that the values in conflict come through."""
+        """Return the report; if there are conflicts, that of another run, which has the source lines of the functions
+        before the conflicts.
+        """
         index, found = self.report.index, self.report.trace.mismatches
         ahead = {row for one in found for operand in one.operands for row in index.ancestors(operand).values()}
         rows = {row for row in ahead if index.layer(self.report.trace.rows[row]) is None}
@@ -117,8 +122,8 @@ class ModuleAtOtherSizes:
         return again or self.report
 
     def _rerun(self, located: Collection[int]) -> Report | None:
-        """The report of another run with the lines of these rows; None where it cannot be run alike."""
-        again = (self.subject, self.args, self.kwargs, self.given)
+        """Return the report of another run with the source lines of these rows; None if the run differs."""
+        again = (self.target_module, self.args, self.kwargs, self.given)
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
                 after = summarize_target(*again, train=self.train, backward=False, located=located)
@@ -127,11 +132,11 @@ class ModuleAtOtherSizes:
         return after if is_same_run(self.report, after) else None
 
     def findings(self, wants: Wants) -> tuple[Finding, ...]:
-        """The warnings of other sizes; none where the author's code raises or takes too long."""
+        """Return the warnings of other sizes; none if the model's code raises or takes too long."""
         from archscope.targets.deadlines import DeadlineExceeded
 
-        is_slow = self.subject.live and not self.is_on_meta and self.spent > MAX_RERUN_SECONDS
-        if self.report.failed or not self.subject.is_initialized or is_slow:
+        is_slow = self.target_module.live and not self.is_on_meta and self.spent > MAX_RERUN_SECONDS
+        if self.report.failed or not self.target_module.is_initialized or is_slow:
             return ()
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()), catch_warnings(action="ignore"):
@@ -142,9 +147,9 @@ class ModuleAtOtherSizes:
     def _findings_in_time(self, wants: Wants) -> list[Finding]:
         from archscope.targets.deadlines import deadline
 
-        live = self._module_call[0].module is self.subject.module and self.subject.live
-        with nullcontext() if live else deadline(MAX_RERUN_SECONDS):  # what is the caller's is not broken off
-            batch = self._batch_findings() if wants(ONE_BATCH) and not self.subject.batch_guessed else ()
+        live = self._module_call[0].module is self.target_module.module and self.target_module.live
+        with nullcontext() if live else deadline(MAX_RERUN_SECONDS):  # a module of the caller's runs without a deadline
+            batch = self._batch_findings() if wants(ONE_BATCH) and not self.target_module.batch_guessed else ()
             return [*batch, *(self._landscape_findings() if wants(SQUARE_ONLY) else ())]
 
     def _batch_findings(self) -> Iterator[Finding]:
@@ -181,14 +186,14 @@ class ModuleAtOtherSizes:
 
     # ------------------------------------------------------------ runs
     def _is_caused_by_sizes(self, after: Report) -> bool:
-        """Whether a run failed for its sizes: the same run at the sizes that are known to fit does not."""
+        """Return whether a run failed because of its sizes: the same run at sizes that fit succeeds."""
         failure = after.trace.failure
         outside = failure is not None and any(word in failure.message for word in OUTSIDE_REASONS)
         return not outside and self._is_trusted
 
     @cached_property
     def _is_trusted(self) -> bool:
-        """Whether the module runs there as it ran for its report."""
+        """True if the module runs on the device of these runs as it did for its report."""
         if not self.is_on_meta:
             return True
         again = self._run_at_shapes([operand.value.shape for operand in self.report.trace.inputs])
@@ -196,24 +201,28 @@ class ModuleAtOtherSizes:
 
     @cached_property
     def _module_call(self) -> tuple[TargetModule, Any, Any]:
-        """What is run: the module itself, or its twin. Raises ReplacementError."""
+        """The module itself, or its copy on meta, with the arguments of the call. Raises ReplacementError."""
         from archscope import targets
         from archscope.record import walk_modules
 
         if not self.is_on_meta:
-            return replace(self.subject, live=True), self.args, self.kwargs
-        twin, args, kwargs = targets.copy_to_meta(self.subject.module, self.args, self.kwargs)
-        return replace(self.subject, module=twin, live=True, device="meta", holding=walk_modules(twin)), args, kwargs
+            return replace(self.target_module, live=True), self.args, self.kwargs
+        twin, args, kwargs = targets.copy_to_meta(self.target_module.module, self.args, self.kwargs)
+        return (
+            replace(self.target_module, module=twin, live=True, device="meta", holding=walk_modules(twin)),
+            args,
+            kwargs,
+        )
 
     def _run_at_shapes(self, shapes: Sequence[Shape]) -> Report | None:
-        """A recorded run with inputs of these shapes; None where they cannot be made."""
+        """Return the report of a run with inputs of these shapes; None if they cannot be made."""
         from archscope import targets
 
-        subject, args, kwargs = self._module_call
+        target_module, args, kwargs = self._module_call
         try:
-            args, kwargs = targets.resize_inputs(subject.module, args, kwargs, shapes)
-            return summarize_target(subject, args, kwargs, self.given, train=self.train, backward=False)
+            args, kwargs = targets.resize_inputs(target_module.module, args, kwargs, shapes)
+            return summarize_target(target_module, args, kwargs, self.given, train=self.train, backward=False)
         except targets.ResizeError:
             return None
         except ForwardError as error:
-            return error.report  # type: ignore[return-value]  # errors.py stands below the Report
+            return error.report  # type: ignore[return-value]  # errors.py does not import Report

@@ -1,9 +1,10 @@
-"""Fixes of a Python target: other arguments for one layer, each tried in a copy of the model that shares its tensors.
+"""Fixes of a Python target: other arguments of one layer, each tried in a copy of the model that shares the other
+tensors.
 
-    conflict → LayerChanges → a copy with that layer → a recorded run beside the broken one → Fixes, checked and priced
+    conflict → LayerChanges → a copy with that layer replaced → a recorded run, compared with the failed one → Fixes
 
-A fix has cured its conflict and changed nothing that does not depend on the layer. Nothing is written, and the model
-stays as it is.
+A fix is accepted if the conflict is gone and nothing changes that does not depend on the layer. No file is written,
+and the model is not changed.
 """
 
 from __future__ import annotations
@@ -40,19 +41,19 @@ if TYPE_CHECKING:
     from archscope.targets import ConstructorCall, ConstructorFinder, TargetModule, TargetRebuilder
 
 MAX_LAYER_TRIALS = 12
-"""How many changes are tried for one conflict."""
+"""The most changes that are tried for one conflict."""
 LIGHT_MACS = 200_000_000
-"""Up to how many multiply-adds a target runs on its own device: loading the meta device takes longer than that."""
+"""A target with at most so many multiply-adds runs on its own device: loading the meta device takes longer."""
 MAX_MODULE_CONFLICTS = 4
-"""For how many conflicts of a target fixes are looked for."""
+"""The most conflicts of a target for which fixes are searched."""
 
 
 @dataclass(frozen=True)
 class LayerTrial:
-    """A change of one layer, or of all that one call makes.
+    """A change of one layer, or of all layers that one call in the source makes.
 
-    texts: its arguments as the source would say them. untouched_layers: the other layers that the call makes, which
-    stay as they are, so that no change of its line gives this.
+    texts: the arguments as the source would state them. untouched_layers: other layers that the same call makes and
+    that are not changed; so a change of its line would not have this effect.
     """
 
     change: LayerChange
@@ -64,7 +65,7 @@ class LayerTrial:
 
 @dataclass(frozen=True)
 class PassedTrial:
-    """A trial that cured the conflict: what else it changes, and what it costs."""
+    """A trial that resolved the conflict, with the other changes that it causes and its cost."""
 
     trial: LayerTrial
     compared: RunComparison
@@ -84,9 +85,9 @@ class PassedTrial:
 
 
 def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """The report's findings; its conflicts with the fixes that were found by trying other arguments of layers.
+    """Return the report's findings; conflicts have the fixes that were found by trying other arguments of layers.
 
-    options: those of `summarize`. report: what it gave for the target. Raises nothing of its own.
+    options: those of `summarize` that the report was made with. Raises no errors of its own.
     """
     if not is_fixable(target, report):
         return report.findings
@@ -99,7 +100,7 @@ def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -
 
 
 def is_fixable(target: Any, report: Report) -> bool:
-    """Whether there is a conflict that another layer, or another text of a target that is named, may cure."""
+    """Return whether there is a conflict that other layers, or, of a named target, edits of the source may resolve."""
     failure, known = report.trace.failure, [f.diagnosis for f in report.findings if f.diagnosis is not None]
     if (isinstance(target, (str, os.PathLike)) and known) or (failure is not None and failure.size_conditions):
         return True
@@ -109,38 +110,42 @@ def is_fixable(target: Any, report: Report) -> bool:
 def make_search(
     target: Any, report: Report, options: Mapping[str, Any], device: str | None = None
 ) -> ModuleFixSearch | None:
-    """The search for a target, on this device or the one that the options say; None where it cannot be made again."""
+    """Return the search for a target on this device, or on that of the options; None if the target cannot be made
+    again.
+    """
     given = GivenInputs(*(options.get(name) for name in ("input", "args", "kwargs", "batch")))
     place = device or options.get("device", "auto"), options.get("dtype")
     try:
-        subject, args, kwargs = prepare_target(target, options.get("set") or {}, given, *place)
+        target_module, args, kwargs = prepare_target(target, options.get("set") or {}, given, *place)
     except ArchscopeError:
         return None
-    remaking = make_rebuilder(target, options, subject)
-    return ModuleFixSearch(subject, args, kwargs, given, bool(options.get("train")), report, remaking)
+    remaking = make_rebuilder(target, options, target_module)
+    return ModuleFixSearch(target_module, args, kwargs, given, bool(options.get("train")), report, remaking)
 
 
-def make_rebuilder(target: Any, options: Mapping[str, Any], subject: TargetModule) -> TargetRebuilder | None:
-    """What makes a named target again; None where no call makes it."""
+def make_rebuilder(target: Any, options: Mapping[str, Any], target_module: TargetModule) -> TargetRebuilder | None:
+    """Return the rebuilder of a named target; None if no call makes it."""
     from archscope import targets
 
     if not isinstance(target, (str, os.PathLike)):
         return None
-    found = targets.TargetRebuilder(os.fspath(target), options.get("set") or {}, subject.device, options.get("dtype"))
+    found = targets.TargetRebuilder(
+        os.fspath(target), options.get("set") or {}, target_module.device, options.get("dtype")
+    )
     try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # its file has printed it before
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # printed when it was first loaded
             return found if found.is_callable_target else None
     except ArchscopeError:
         return None
 
 
 def make_meta_search(target: Any, report: Report, options: Mapping[str, Any]) -> ModuleFixSearch | None:
-    """The search where nothing is computed: of a large target that runs on meta as it did; None for others."""
+    """Return a search on meta for a large target that runs there as on its device; None for other targets."""
     heavy = report.total.known > LIGHT_MACS and options.get("device", "auto") != "meta"
     if not heavy or not isinstance(target, (str, os.PathLike)):
         return None
     search = make_search(target, report, options, "meta")
-    again = search.run_model(search.subject.module) if search is not None else None
+    again = search.run_model(search.target_module.module) if search is not None else None
     if search is None or again is None or not is_same_run(report, again):
         return None
     return replace(search, report=replace(again, findings=report.findings))
@@ -148,9 +153,9 @@ def make_meta_search(target: Any, report: Report, options: Mapping[str, Any]) ->
 
 @dataclass
 class ModuleFixSearch:
-    """The search for fixes of one broken run."""
+    """The search for fixes of one failed run."""
 
-    subject: TargetModule
+    target_module: TargetModule
     args: Any
     kwargs: Any
     given: GivenInputs
@@ -161,7 +166,7 @@ class ModuleFixSearch:
     layers: Mapping[str, Any] = field(init=False)
     in_source: SourceFixSearch | None = None
     inputs: InputTrials = field(init=False)
-    cured: frozenset[int] = frozenset()  # the rows of conflicts that a fix of an earlier one cures too
+    fixed_rows: frozenset[int] = frozenset()  # rows of conflicts that a fix of an earlier conflict also resolves
 
     def __post_init__(self) -> None:
         from archscope import targets
@@ -169,39 +174,39 @@ class ModuleFixSearch:
         if self.rebuilder is not None:
             self.in_source = SourceFixSearch(self.rebuilder, self.report, self._record_run)
         self.inputs = InputTrials(self.report, self.run_at_shapes)
-        self.layers = dict(self.subject.holding.modules)
-        self.constructors = targets.ConstructorFinder(self.subject.module)
+        self.layers = dict(self.target_module.holding.modules)
+        self.constructors = targets.ConstructorFinder(self.target_module.module)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Every finding; a conflict that follows from no other with its fixes."""
+        """Return every finding; a conflict that follows from no other has its fixes."""
         from archscope.render.conflicts import mark_fixed_by
 
         left, found = MAX_MODULE_CONFLICTS, []
         unfixed: set[int] = set()
-        cures: dict[int, Finding] = {}
+        fixed_by: dict[int, Finding] = {}
         for finding in self.report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
-            if self._is_light and not self._is_cured(diagnosis):
+            if self._is_light and not self._is_fixed(diagnosis):
                 finding = self.inputs.with_fitting_sizes(finding)
                 diagnosis = finding.diagnosis
-            if left and not self._is_cured(diagnosis) and not self._follows_unfixed(diagnosis, unfixed):
+            if left and not self._is_fixed(diagnosis) and not self._follows_unfixed(diagnosis, unfixed):
                 fixes, cause = self._source_fixes(diagnosis)
-                told = self.in_source is not None and self.in_source.is_possible and diagnosis is not None
-                changes = self._candidate_changes(finding, diagnosis) if not fixes and not told else None
+                is_in_source = self.in_source is not None and self.in_source.is_possible and diagnosis is not None
+                changes = self._candidate_changes(finding, diagnosis) if not fixes and not is_in_source else None
                 left -= bool(fixes) or changes is not None
                 fixes = fixes or (self._layer_fixes(changes, diagnosis) if changes is not None else [])
                 finding = replace(finding, fixes=tuple(fixes), cause=cause or finding.cause)
                 unfixed |= {diagnosis.mismatch.row} if diagnosis is not None and not fixes else set()
-                cures |= dict.fromkeys(self.cured - cures.keys(), finding)
-            elif diagnosis is not None and diagnosis.mismatch.row in cures:
-                finding = mark_fixed_by(finding, cures[diagnosis.mismatch.row])
+                fixed_by |= dict.fromkeys(self.fixed_rows - fixed_by.keys(), finding)
+            elif diagnosis is not None and diagnosis.mismatch.row in fixed_by:
+                finding = mark_fixed_by(finding, fixed_by[diagnosis.mismatch.row])
             found.append(
                 finding if finding.place is not None else replace(finding, place=self._construction_place(finding.path))
             )
         return tuple(found)
 
     def _construction_place(self, path: str) -> Span | None:
-        """The line that makes the layer at a path; of a named target, whose factory runs again for that."""
+        """Return the line that makes the layer at a path; of a named target, which is made again for that."""
         if self.in_source is None or not path or not self.in_source.is_possible:
             return None
         call = next(iter(self.in_source.proposals.calls_of(path)), None)
@@ -209,38 +214,38 @@ class ModuleFixSearch:
 
     @property
     def _is_light(self) -> bool:
-        return self.subject.device == "meta" or self.report.total.known <= LIGHT_MACS
+        return self.target_module.device == "meta" or self.report.total.known <= LIGHT_MACS
 
     def run_at_shapes(self, shapes: Sequence[Shape]) -> Report | None:
-        """A recorded run with inputs of these shapes; None where they cannot be made."""
+        """Return the report of a run with inputs of these shapes; None if they cannot be made."""
         from archscope import targets
 
-        subject = replace(self.subject, live=True)
+        target_module = replace(self.target_module, live=True)
         try:
-            args, kwargs = targets.resize_inputs(subject.module, self.args, self.kwargs, shapes)
+            args, kwargs = targets.resize_inputs(target_module.module, self.args, self.kwargs, shapes)
         except targets.ResizeError:
             return None
-        return self._record_run(subject, args, kwargs)
+        return self._record_run(target_module, args, kwargs)
 
     def _follows_unfixed(self, diagnosis: Diagnosis | None, rows: set[int]) -> bool:
-        """Whether a conflict reads what a row gives whose own conflict nothing cures: its sizes were made up."""
+        """Return whether a conflict reads the output of another one that has no fix: its sizes are assumed."""
         index = self.report.index
         operands = diagnosis.operands if diagnosis is not None and self.in_source is not None else ()
         return any(rows.intersection(index.ancestors(operand).values()) for operand in operands)
 
-    def _is_cured(self, diagnosis: Diagnosis | None) -> bool:
-        return diagnosis is not None and (diagnosis.likely or diagnosis.mismatch.row in self.cured)
+    def _is_fixed(self, diagnosis: Diagnosis | None) -> bool:
+        return diagnosis is not None and (diagnosis.likely or diagnosis.mismatch.row in self.fixed_rows)
 
     def _source_fixes(self, diagnosis: Diagnosis | None) -> tuple[list[Fix], str]:
-        """The best edits of the author's source and the cause that they show; none of a live model's."""
+        """Return the best edits of the source and the cause that they show; none for a live model."""
         if diagnosis is None or self.in_source is None:
             return [], ""
-        found, cured, cause = self.in_source.find_fixes(diagnosis)
-        self.cured |= cured
+        found, rows, cause = self.in_source.find_fixes(diagnosis)
+        self.fixed_rows |= rows
         return [*self._argument_fixes(diagnosis), *found][:MAX_OFFERED_FIXES], cause
 
     def _argument_fixes(self, diagnosis: Diagnosis) -> list[Fix]:
-        """Other values of the arguments that the target was given."""
+        """Return fixes that change an argument of the target."""
         if self.rebuilder is None or not self._is_light or not self.in_source or not self.in_source.is_possible:
             return []
         return find_argument_fixes(diagnosis, self.rebuilder, self.report, self._record_run)
@@ -256,7 +261,7 @@ class ModuleFixSearch:
         )
 
     def layer_arguments(self, path: str) -> Mapping[str, object]:
-        """The present arguments of a layer of torch's; none of anything else."""
+        """Return the present arguments of a layer of torch.nn; an empty mapping for other modules."""
         from archscope import targets
 
         layer = self.layers.get(path)
@@ -264,7 +269,7 @@ class ModuleFixSearch:
 
     # ------------------------------------------------------------ trials
     def _layer_fixes(self, changes: Iterable[LayerChange], diagnosis: Diagnosis | None) -> list[Fix]:
-        """The best fixes, three at most."""
+        """Return the best fixes, three at most."""
         passed: list[PassedTrial] = []
         for change in islice(changes, self._max_trials()):
             one = next(filter(None, (self._run_trial(trial, diagnosis) for trial in self._trials(change))), None)
@@ -272,16 +277,18 @@ class ModuleFixSearch:
             if sum(not one.named and not one.has_untouched_layers for one in passed) == MAX_OFFERED_FIXES:
                 break
         best = sorted(with_fewest_conflicts(passed), key=lambda one: one.rank)[:MAX_OFFERED_FIXES]
-        self.cured |= best[0].compared.fixed_rows if best else frozenset()
+        self.fixed_rows |= best[0].compared.fixed_rows if best else frozenset()
         return list(dict.fromkeys(map(self._make_fix, best)))
 
     def _max_trials(self) -> int:
-        """How many changes are tried; on meta nothing is computed."""
-        macs = 1 if self.subject.device == "meta" else self.report.total.known or 1
+        """Return the most changes that are tried; more on meta, where nothing is computed."""
+        macs = 1 if self.target_module.device == "meta" else self.report.total.known or 1
         return max(min(MAX_LAYER_TRIALS, MAX_TRIAL_MACS // macs), 1)
 
     def _trials(self, change: LayerChange) -> Iterator[LayerTrial]:
-        """The change as its line would make it; where that makes other layers too, of this one alone as well."""
+        """Yield the change of all layers that the source line makes; if there are several, also that of this layer
+        alone.
+        """
         constructor = self.constructors.at(change.path)
         alone = {change.path: change.arguments}
         if constructor is None:
@@ -295,7 +302,9 @@ class ModuleFixSearch:
             yield LayerTrial(change, alone, untouched_layers=constructor.other_paths)
 
     def _named_trials(self, change: LayerChange, constructor: ConstructorCall) -> Iterator[LayerTrial]:
-        """The new size by the name that the layer before it has for its width, if both stand in one function."""
+        """Yield the change with the new size written as the name that the layer before it has for its width, if both
+        are made in one function.
+        """
         source = self.constructors.at(change.source) if change.source else None
         word = self.constructors.shared_width_name(change.source, change.path) if source is not None else ""
         if source is None or not word or len(change.arguments) != 1:
@@ -313,11 +322,13 @@ class ModuleFixSearch:
             yield LayerTrial(change, layers, constructor, {argument: word})
 
     def _run_trial(self, trial: LayerTrial, diagnosis: Diagnosis | None) -> PassedTrial | None:
-        """What a run with the layers says; None where they cannot be put there, or do not cure the conflict alone."""
+        """Return the result of a run with the changed layers; None if they cannot be inserted, or do not resolve the
+        conflict.
+        """
         from archscope import targets
 
         try:
-            made = targets.with_layers(self.subject.module, trial.layers)
+            made = targets.with_layers(self.target_module.module, trial.layers)
         except targets.ReplacementError:
             return None
         after = self.run_model(made.model)
@@ -330,7 +341,7 @@ class ModuleFixSearch:
         named = tuple(
             dict.fromkeys([*(path for path in made.paths if path != trial.change.path), *self._repeated_layers(made)])
         )
-        if named and found.left:  # of layers that one line makes, or that run again, another may be wrong now
+        if named and found.left:  # one of several layers may now be wrong
             return None
         if not found.is_priced:
             return PassedTrial(trial, found, named, None, None)
@@ -338,71 +349,73 @@ class ModuleFixSearch:
         return PassedTrial(trial, found, named, total.params - before.params, macs)
 
     def _repeated_layers(self, made: Any) -> Iterator[str]:
-        """Layers that are called more than once, as `fc (2 times)`."""
+        """Yield the layers that are called more than once, as `fc (2 times)`."""
         calls = [call.site.path for call in self.report.trace.calls]
         for path in made.paths:
             if calls.count(path) > 1:
                 yield f"{path} ({calls.count(path)} times)"
 
     def run_model(self, model: Any) -> Report | None:
-        """A recorded run of a module in the subject's place; None where it cannot be run."""
+        """Return the report of a run of another module in place of the target's; None if it cannot run."""
         from archscope.record import walk_modules
 
-        return self._record_run(replace(self.subject, module=model, live=True, holding=walk_modules(model)))
+        return self._record_run(replace(self.target_module, module=model, live=True, holding=walk_modules(model)))
 
-    def _record_run(self, subject: TargetModule, args: Any = None, kwargs: Any = None) -> Report | None:
-        """A run with the arguments of the target's own call, or with others."""
+    def _record_run(self, target_module: TargetModule, args: Any = None, kwargs: Any = None) -> Report | None:
+        """Return the report of a run with the arguments of the target's own call, or with others."""
         given = (self.args, self.kwargs) if args is None else (args, kwargs)
         how = {"train": self.train, "backward": False}
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # the first run has printed it
-                return summarize_target(subject, *given, self.given, **how)
+                return summarize_target(target_module, *given, self.given, **how)
         except ForwardError as error:
-            return error.report  # type: ignore[return-value]  # errors.py stands below the Report
+            return error.report  # type: ignore[return-value]  # errors.py does not import Report
         except ArchscopeError:
             return None
 
     # ------------------------------------------------------------ words
-    def _make_fix(self, one: PassedTrial) -> Fix:
-        trial = one.trial
+    def _make_fix(self, passed: PassedTrial) -> Fix:
+        trial = passed.trial
         constructor = trial.constructor
         text = constructor.with_arguments(trial.texts) if constructor is not None else None
-        said = trial.texts or {name: repr(value) for name, value in trial.change.arguments.items()}
-        what = " and ".join(f"`{name}={value}`" for name, value in said.items())
-        also = f"; also changes {format_paths(one.named)}" if one.named else ""
+        arguments = trial.texts or {name: repr(value) for name, value in trial.change.arguments.items()}
+        what = " and ".join(f"`{name}={value}`" for name, value in arguments.items())
+        also = f"; also changes {format_paths(passed.named)}" if passed.named else ""
         also += (
             f"; {format_paths(trial.untouched_layers)}, made by the same call, stay as they are"
-            if one.has_untouched_layers
+            if passed.has_untouched_layers
             else ""
         )
         if constructor is None or text is None:
             where = f"`{trial.change.path}`" if trial.change.path else "the layer"
-            return Fix(f"{where}: {what}{also}", one.params, one.macs, checked=True, leaves=one.compared.left)
+            return Fix(f"{where}: {what}{also}", passed.params, passed.macs, checked=True, leaves=passed.compared.left)
         call = " ".join(constructor.text.split())
         place = f"`{call}` in `{constructor.function}`, line {constructor.place.line}"
         return Fix(
             description=f"{place}: {what}{also}",
-            params=one.params,
-            macs=one.macs,
+            params=passed.params,
+            macs=passed.macs,
             checked=True,
             edit=unified_diff(
                 constructor.as_written(constructor.source), constructor.as_written(text), constructor.place.file
             ),
             file=constructor.place.file,
             text=constructor.as_written(text),
-            leaves=one.compared.left,
+            leaves=passed.compared.left,
         )
 
 
 def with_fewest_conflicts(passed: Sequence[PassedTrial]) -> list[PassedTrial]:
-    """Those that leave the fewest conflicts; what its line cannot say alone counts only where nothing else is there."""
-    said = [one for one in passed if not one.has_untouched_layers] or passed
-    least = min((one.compared.left for one in said), default=0)
-    return [one for one in said if one.compared.left == least]
+    """Return the trials that leave the fewest conflicts; those that a source line cannot express only if there are no
+    others.
+    """
+    expressible = [one for one in passed if not one.has_untouched_layers] or passed
+    least = min((one.compared.left for one in expressible), default=0)
+    return [one for one in expressible if one.compared.left == least]
 
 
 def counterpart_path(path: str, like: str, source: str) -> str | None:
-    """The path that stands to `path` as `source` stands to `like`; None where they have no block in common."""
+    """Return the path that relates to `path` as `source` to `like`; None if they have no block in common."""
     head, _, name = like.rpartition(".")
     other, _, last = path.rpartition(".")
     prefix = f"{head}." if head else ""

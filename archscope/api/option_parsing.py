@@ -1,4 +1,4 @@
-"""Options of our calls as they are given → plain values, or an error that says what to write.
+"""Parsers of the options of public functions: plain values, or errors that say what to write.
 
 dtype=torch.float16 → "float16"      seed=-1 → "a seed is a whole number from 0 to …"      train="yes" → train=True
 """
@@ -28,18 +28,18 @@ FLAG_OPTIONS = (
 
 
 def parse_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with each of ours as a plain value; None stays, others stay as they are. Raises UsageError."""
+    """Return the options with known ones parsed; None and unknown options are left unchanged. Raises UsageError."""
     return {name: parse_option(name, value) for name, value in options.items()}
 
 
 def parse_option(name: str, value: Any) -> Any:
-    """One option as a plain value. Raises UsageError."""
+    """Return one option parsed. Raises UsageError."""
     read = OPTION_PARSERS.get(name)
     return value if value is None or read is None else read(name, value)
 
 
 def parse_name(name: str, value: Any) -> str:
-    """A name, or torch's object of that name. Raises UsageError for anything else."""
+    """Return a name, or the name of torch's object. Raises UsageError for other values."""
     text = units.torch_name(value)
     if not isinstance(text, str):
         example, beside = {"dtype": ("float16", "torch.float16"), "device": ("cpu", 'torch.device("cpu")')}[name]
@@ -50,7 +50,7 @@ def parse_name(name: str, value: Any) -> str:
 
 
 def parse_mapping(name: str, value: Any) -> Any:
-    """Raises UsageError for what is no mapping."""
+    """Return the value. Raises UsageError if it is not a mapping."""
     if not isinstance(value, Mapping):
         fact, example = MAPPING_OPTIONS[name]
         raise UsageError(f"{name} is a mapping of {fact}, not {units.short_repr(value)}", f"{name}={example}")
@@ -64,7 +64,7 @@ MAPPING_OPTIONS = {
 
 
 def parse_flag(name: str, value: Any) -> bool:
-    """Raises UsageError for what is neither True nor False."""
+    """Return the value as a bool. Raises UsageError if it is neither True nor False."""
     if isinstance(value, bool):
         return value
     if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
@@ -73,7 +73,7 @@ def parse_flag(name: str, value: Any) -> bool:
 
 
 def parse_integer(name: str, value: Any) -> int:
-    """Raises UsageError for what is no whole number in the range of the option."""
+    """Return the value as an int. Raises UsageError if it is not a whole number in the range of the option."""
     least, most, example = (0, MAX_SEED, "seed=0") if name == "seed" else (1, None, "batch=8")
     number = operator.index(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
     if number is None or number < least or (most is not None and number > most):
@@ -83,14 +83,14 @@ def parse_integer(name: str, value: Any) -> int:
 
 
 def parse_text(name: str, value: Any) -> str:
-    """Raises UsageError for what is no text."""
+    """Return the value. Raises UsageError if it is not a string."""
     if not isinstance(value, str):
         raise UsageError(f"{name} is a name, not {units.short_repr(value)}", f'{name}="small"')
     return value
 
 
 def parse_callable(name: str, value: Any) -> Any:
-    """Raises UsageError for what cannot be called."""
+    """Return the value. Raises UsageError if it is not callable."""
     if not callable(value):
         raise UsageError(f"{name} is a function, not {units.short_repr(value)}", f"{name}=print")
     return value
@@ -104,4 +104,4 @@ OPTION_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("variant", "against"), parse_text),
     **dict.fromkeys(("progress", "ask"), parse_callable),
 }
-"""Option → what reads it."""
+"""Option → its parser."""

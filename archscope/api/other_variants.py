@@ -1,6 +1,6 @@
-"""What an edit does to the other variants of a spec: whether one that is sound breaks, or becomes another net.
+"""The effect of an edit on the other variants of a spec: whether one that was valid fails, or its steps change.
 
-Session, edit → each other variant compiled before and after → sound before, and now? the same net? → EditOutcome
+SpecSession, edit → each other variant, compiled with and without the edit → EditOutcome
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from archscope.compile import Plan
 
 VARIANT_SAMPLE = 8
-"""On how many other variants an edit is tried while fixes are looked for; those that are offered are tried on all."""
+"""The most other variants on which an edit is tried in a search; the fixes that are offered are tried on all."""
 
 
 @dataclass(frozen=True)
 class EditOutcome:
-    """breaks: whether a sound variant is wrong with the edit. wrong: how many that were wrong still are. changes: what
-    becomes other in the sound ones, with the variant."""
+    """The effect of an edit on other variants.
+
+    breaks: a valid variant becomes invalid. wrong: the number of invalid variants that stay invalid. changes: the
+    changed steps of valid variants, each with its variant.
+    """
 
     breaks: bool = False
     wrong: int = 0
@@ -35,21 +38,24 @@ class EditOutcome:
 
 @dataclass
 class OtherVariants:
-    """The variants of one spec as they stand. plans: of those that are sound; None: it is not."""
+    """The other variants of one spec. plans: the plan of each valid one, None for an invalid one."""
 
     session: SpecSession
     plans: dict[str, Plan | None] = field(default_factory=dict)
 
     def edit_outcome(self, target: str, proposal: Proposal, lines: LineMap, *, every: bool = False) -> EditOutcome:
-        """What an edit does to the variants beside one; of many a sample, unless all that are sound are wanted."""
+        """Return the effect of an edit on all variants but `target`.
+
+        every: try all valid variants, and not only a sample of many.
+        """
         others = [other for other in self.session.all_targets if other != target]
         tried = others if every else others[:: max(-(-len(others) // VARIANT_SAMPLE), 1)]
         wrong, changes = 0, []
         for other in tried:
             before = self._valid_plan(other)
             if before is None and every:
-                continue  # what is wrong already cannot break
-            after = self._edited_plan(other, proposal)
+                continue  # an invalid variant cannot become invalid
+            after = self._compile_if_valid(other, (proposal.file, proposal.text))
             if before is not None and after is None:
                 return EditOutcome(breaks=True)
             wrong += after is None
@@ -58,7 +64,7 @@ class OtherVariants:
         return EditOutcome(wrong=wrong, changes=tuple(changes))
 
     def is_sampled(self) -> bool:
-        """Whether there are more variants than are tried while fixes are looked for."""
+        """Return whether a search tries only a sample of the variants."""
         return len(self.session.all_targets) > VARIANT_SAMPLE + 1
 
     def _valid_plan(self, target: str) -> Plan | None:
@@ -66,11 +72,8 @@ class OtherVariants:
             self.plans[target] = self._compile_if_valid(target, None)
         return self.plans[target]
 
-    def _edited_plan(self, target: str, proposal: Proposal) -> Plan | None:
-        return self._compile_if_valid(target, (proposal.file, proposal.text))
-
     def _compile_if_valid(self, target: str, edit: tuple[str, str] | None) -> Plan | None:
-        """The plan of a variant that fits and is what the file expects."""
+        """Return the plan of a variant; None if shapes do not fit or an expectation is not met."""
         try:
             plan = self.session.plan(target, edit=edit)
         except ArchscopeError:
@@ -84,14 +87,14 @@ class OtherVariants:
 
 
 def changed_steps(before: Plan, after: Plan, lines: LineMap) -> Iterator[StepChange]:
-    """The steps of a variant that an edit changes."""
+    """Yield the steps of a variant that an edit changes."""
     from archscope.checks.conflicts.edit_verdict import find_step_changes
 
     return find_step_changes(compiled_net(before), compiled_net(after), lines)
 
 
 def format_step_changes(changes: Iterable[tuple[str, StepChange]]) -> Sequence[str]:
-    """`small: 0: 1×8×8×8 → 1×16×8×8`, a line for each step of another variant."""
+    """Return a line such as `small: 0: 1×8×8×8 → 1×16×8×8` for each changed step of another variant."""
     from archscope.checks.conflicts.fix_search import describe_step_change
 
     return [f"{target.rpartition(':')[2]}: {describe_step_change(change)}" for target, change in changes]

@@ -1,6 +1,6 @@
-"""What a compiled spec costs without a run of every block: each distinct one runs once on meta, its uses are added.
+"""The MACs of a compiled spec, from one run of each distinct block on meta.
 
-Plan → a recorded pass of the distinct blocks → priced rows of each → MACs of each block with all that it uses
+Plan → a recorded pass of the distinct blocks → their rows, priced → MACs of each block and its inner blocks
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from archscope.trace import Mismatch, Trace
 
 
 class PlanCosts:
-    """The MACs of a plan's blocks, and what did not fit when they ran.
+    """The MACs of a plan's blocks, and the shapes that did not fit in the run.
 
-    own: of a block's rows alone, by the identity of its plan; None where one of them has no price.
+    own: the MACs of a block's own rows, by the `id` of its plan; None if one of them has no formula.
     """
 
     def __init__(self, plan: Any, own: Mapping[int, int | None], mismatches: tuple[Mismatch, ...]):
@@ -25,7 +25,7 @@ class PlanCosts:
         self._sums: dict[int, int | None] = {}
 
     def macs(self, path: str = "") -> int | None:
-        """Of the whole net, or of the block used at a path; None where that is not known."""
+        """Return the MACs of the whole net, or of the block at a path; None if they are not known."""
         from archscope.compile import block_at
 
         block = block_at(self.plan.block, path)
@@ -50,7 +50,7 @@ def scale_macs(macs: int | None, count: int) -> int | None:
 
 @with_gc_paused
 def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> PlanCosts | None:
-    """The MACs of a plan, by one recorded pass on meta; None where it fails, or turns of a loop differ in size."""
+    """Return the MACs of a plan, from one pass on meta; None if it fails, or if iterations of a loop differ in size."""
     from archscope import targets
     from archscope.compile import build_distinct_net, has_uneven_loops
     from archscope.record import record
@@ -66,7 +66,12 @@ def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> P
         output, called[:] = net.run(tuple(inputs.values()), recorder)
         return output
 
-    held = [(f"{key}.{name}", tensor) for key, module in net.modules.items() for name, tensor in module_tensors(module)]
+    tensors = [
+        (f"{key}.{name}", tensor)
+        for key, module in net.modules.items()
+        for tensors_of in (module.named_parameters, module.named_buffers)
+        for name, tensor in tensors_of(remove_duplicate=False)
+    ]
     recording = record(
         run,
         target=plan.target,
@@ -74,7 +79,7 @@ def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> P
         dtype=dtype or "float32",
         mode="train" if train else "eval",
         inputs=inputs,
-        parameters=held,
+        parameters=tensors,
     )
     if recording.trace.failure is not None:
         return None
@@ -82,13 +87,10 @@ def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> P
     return PlanCosts(plan, macs_by_block(trace, COST_REGISTRY.price_rows(trace.rows), called), trace.mismatches)
 
 
-def module_tensors(module: Any) -> Iterable[tuple[str, Any]]:
-    yield from module.named_parameters(remove_duplicate=False)
-    yield from module.named_buffers(remove_duplicate=False)
-
-
 def macs_by_block(trace: Trace, costs: Iterable[Cost], called: Sequence[int]) -> dict[int, int | None]:
-    """The MACs of the rows that stand in each block and in none inside it. called: the block of each call of one."""
+    """Return the MACs of each block's own rows, without those of inner blocks. called: the `id` of the block of each
+    block call.
+    """
     found: dict[int, int | None] = dict.fromkeys(called, 0)
     calls = (call.index for call in trace.calls if call.site.kind == "block")
     blocks = dict(zip(calls, called, strict=True))

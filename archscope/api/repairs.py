@@ -1,8 +1,9 @@
-"""Repairs: the first fix of each conflict that changes nothing outside its block, one after the other; or one chosen.
+"""`repair`: specs with fixes applied: the first fix of each conflict that changes nothing outside its block, or a
+chosen one.
 
     spec → check → a fix → its text → check again → … → Repair: every changed file before and after
 
-Nothing is written here.
+No file is written.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from archscope.spec.folders import expand_folders
 from archscope.spec.text_diff import unified_diff, with_line_endings
 
 MAX_FIXES = 25
-"""How many fixes a spec is given at most."""
+"""The most fixes that one spec is given."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What would cure one spec: the fixes in their order, and the texts of the files that they change.
+    """The fixes of one spec in their order, and the texts of the files that they change.
 
-    checked: what is found with them. after: with plain line ends, whatever those of the file are.
+    checked: the findings that are left. after: texts with "\\n" as line ends, whatever those of the files are.
     """
 
     target: str
@@ -40,7 +41,7 @@ class Repair:
 
     @property
     def diff(self) -> str:
-        """The change of all files as a unified diff; empty where there is none."""
+        """The change of all files as a unified diff; empty if there is none."""
         texts = ((file, self.before[file], text) for file, text in self.after.items())
         return "".join(unified_diff(before, with_line_endings(text, before), file) for file, before, text in texts)
 
@@ -49,11 +50,11 @@ class Repair:
 def repair(
     *wanted: Any, choice: int | None = None, texts: Mapping[str, str] | None = None, **options: Any
 ) -> list[Repair]:
-    """What cures each spec, as far as checked fixes do; other targets are only checked. `options` are `check`'s.
+    """Return the fixes of each spec, as far as checked fixes resolve its conflicts; other targets are only checked.
 
-    A fix is taken only where it changes nothing outside the block of its conflict. choice: instead, this fix (from 1)
-    of the first conflict, whatever it changes, and no other. A target is taken as the fixes of those before it leave
-    the files that they share. Raises UsageError where there is no such fix.
+    `options` are those of `check`. A fix is applied only if it changes nothing outside the block of its conflict.
+    choice: instead, apply this fix (from 1) of the first conflict, whatever it changes, and no other. Targets that
+    share files get the texts that the fixes of earlier targets left. Raises UsageError if there is no such fix.
     """
     known, repairs = dict(texts or {}), []
     for target in expand_folders(wanted):
@@ -65,7 +66,7 @@ def repair(
 def _repair_target(target: Any, given: Mapping[str, str], options: Mapping[str, Any], choice: int | None) -> Repair:
     after: dict[str, str] = {}
     fixes: list[Fix] = []
-    texts = _target_sources(target, given)  # before it is checked: whoever edits a file meanwhile has changed it since
+    texts = _target_sources(target, given)  # read before the check, so that an edit that is made meanwhile is noticed
     checked = check(target, **options, texts=given)
     most = MAX_FIXES if choice is None else 1
     is_spec = isinstance(target, str) and split_target(target) is not None
@@ -86,7 +87,9 @@ def _target_sources(target: Any, given: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _next_fix(checked: list[Checked], choice: int | None) -> Fix | None:
-    """The first fix that changes nothing outside its conflict's block; with a choice, that of the first conflict."""
+    """Return the first fix that changes nothing outside its conflict's block; with a choice, that of the first
+    conflict.
+    """
     found = [finding.fixes for item in checked for finding in item.findings if finding.fixes]
     if choice is None:
         return next((fixes[0] for fixes in found if not fixes[0].outside), None)

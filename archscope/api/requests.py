@@ -1,4 +1,4 @@
-"""How a report was asked for, and the same report again: summarize(…) → Report with its Request → JSON → again(…)."""
+"""`again`: a report made anew with the options that its JSON document holds."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ REQUEST_OPTIONS = (
     "seed",
     "allow_python",
 )
-"""The options of `summarize` that a report's figures depend on; the variant stands in the target."""
+"""The options of `summarize` that a report's figures depend on; the variant is part of the target."""
 
 
 def with_request(report: Report, target: Any, options: Mapping[str, Any]) -> Report:
-    """The report with how it was asked for."""
-    told = {name: options.get(name) for name in (*REQUEST_OPTIONS, "texts")}
+    """Return the report with the target and options that it was made with."""
+    values = {name: options.get(name) for name in (*REQUEST_OPTIONS, "texts")}
     live, python = not isinstance(target, str | os.PathLike), split_target(target) is None
     if not python:
-        told["input"] = as_shapes(told["input"])
-    return replace(report, request=make_request(report.target, told, python=python, live=live))
+        values["input"] = as_shapes(values["input"])
+    return replace(report, request=make_request(report.target, values, python=python, live=live))
 
 
 def again(
     document: Report | Mapping[str, Any] | str | os.PathLike[str], *, target: Any = None, **options: Any
 ) -> Report:
-    """The report that a JSON document of a report holds, made anew: its target with the set values, inputs, batch,
-    device, dtype and mode that it was made with.
+    """Return the report of a JSON document, made anew with the same target, settings, inputs, batch, device, dtype
+    and mode.
 
-    document: the document, the file that holds it, or the report itself. target: of a live module, which no document
-    holds, or to take another one. options: those of `summarize`, instead of the document's. Raises UsageError where the
-    document does not say all, and what `summarize` raises.
+    document: the document, its file, or the report itself. target: the live module, which no document holds, or
+    another target. options: those of `summarize`, in place of the document's. Raises UsageError if the document lacks
+    an option, and the errors of `summarize`.
     """
     from archscope.api.summaries import summarize
 
-    told = read_request(document)
-    missing = [name for name in told["unsaid"] if name not in options and (name != "target" or target is None)]
+    request = read_request(document)
+    missing = [name for name in request["unsaid"] if name not in options and (name != "target" or target is None)]
     if missing:
         needed = ", ".join(f"{name}=…" for name in missing)
         raise UsageError(f"a JSON document does not hold {' and '.join(missing)} of this report", f"again(…, {needed})")
-    return summarize(told["target"] if target is None else target, **{**parse_options(told), **options})
+    return summarize(request["target"] if target is None else target, **{**parse_options(request), **options})
 
 
 def read_request(document: Report | Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
-    """What a document says of how it was asked for. Raises UsageError."""
+    """Return the target and options in a document. Raises UsageError."""
     cure = "archscope summary TARGET --format json -o report.json makes one"
     if isinstance(document, Report):
         document = {} if document.request is None else {"asked": document.request.to_dict()}
@@ -74,7 +74,7 @@ def read_request(document: Report | Mapping[str, Any] | str | os.PathLike[str]) 
             document = json.loads(read_plain_file(document, most=MAX_DOCUMENT_BYTES))
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{document} holds no report: {error}", cure) from None
-    told = document.get("asked") if isinstance(document, Mapping) else None
-    if not isinstance(told, Mapping) or "target" not in told or "unsaid" not in told:
+    request = document.get("asked") if isinstance(document, Mapping) else None
+    if not isinstance(request, Mapping) or "target" not in request or "unsaid" not in request:
         raise UsageError("this document does not say how its report was asked for", cure)
-    return told
+    return request

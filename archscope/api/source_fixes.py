@@ -1,9 +1,8 @@
-"""Fixes of a Python target in its author's source: a piece of a file replaced, the target made again and run.
+"""Fixes in the source of a Python target: a piece of a file is replaced, the target is made again and run.
 
-    SourceEdits ─ each tried: functions run the new text, the target is made and recorded again ─→ SourceTrial
-                ─ what it leaves, what else it changes, how near it stands ─→ Fixes, checked and priced
+    SourceEdits → each is tried: functions run the new text, the target is remade and recorded → SourceTrials → Fixes
 
-Nothing is written. Two runs are compared row by row, as for a layer that is replaced in a copy.
+No file is written. Two runs are compared row by row, as for a layer that is replaced in a copy.
 """
 
 from __future__ import annotations
@@ -38,27 +37,27 @@ if TYPE_CHECKING:
     from archscope.trace import Row
 
 MAX_EDIT_TRIALS = 60
-"""How many edits are tried for one conflict."""
+"""The most edits that are tried for one conflict."""
 MAX_TRIAL_MACS = 20_000_000_000
-"""How many multiply-adds the trials of one conflict may take together, where they are computed."""
+"""The most multiply-adds of all trials for one conflict, if they are computed."""
 MAX_TRIAL_PARAMS = 2_000_000_000
-"""How many parameters they may make together, where they are filled."""
+"""The most parameters of all trials for one conflict, if they are allocated."""
 MAX_CONSTRUCTION_SECONDS = 2.0
-"""How long the target may take to be made, if it is to be made again and again."""
+"""The most seconds that the construction of a target may take for it to be made again."""
 EDIT_TRIAL_SECONDS = 3.0
-"""How long one trial may take: with another number, the author's loop may have no end."""
+"""The most seconds of one trial: with another number, a loop in the model's code may not end."""
 MAX_SEARCH_SECONDS = 8.0
-"""How long the trials of all conflicts may take."""
+"""The most seconds of the trials for all conflicts."""
 EXTRA_TRIALS = 3
-"""How many more edits are tried once one has cured everything."""
+"""The number of further edits that are tried after one has resolved everything."""
 MAX_LISTED_PATHS = 4
 ADDABLE_FUNCTIONS = ("flatten", "transpose", "permute")
-"""Functions of which a mended run may have more rows."""
+"""Functions of which a run with the edit may have more rows."""
 
 
 @dataclass(frozen=True)
 class SourceTrial:
-    """An edit that cured the conflict. outside: the layers that it changes though they do not lead to it."""
+    """An edit that resolved the conflict. outside: layers that it changes and that do not lead to the conflict."""
 
     edit: SourceEdit
     compared: RunComparison
@@ -69,13 +68,13 @@ class SourceTrial:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """What it leaves, what else it changes, how near it stands to the cause."""
+        """The sort key of an edit: conflicts that it leaves, other changes, distance from the cause."""
         return self.compared.left, bool(self.outside) and not self.edit.own, self.number
 
 
 @dataclass
 class SourceFixSearch:
-    """Finds fixes in the source of one target. run: a recorded run of the target made again."""
+    """The search for fixes in the source of one target. run: returns the report of a run of the rebuilt target."""
 
     rebuilder: TargetRebuilder
     report: Report
@@ -88,7 +87,7 @@ class SourceFixSearch:
 
     @cached_property
     def is_possible(self) -> bool:
-        """Whether the target can be made again, and soon."""
+        """True if the target can be made again in a short time."""
         begun = perf_counter()
         try:
             self.proposals.rebuilt_target  # noqa: B018 - it is made here
@@ -97,9 +96,10 @@ class SourceFixSearch:
         return perf_counter() - begun <= MAX_CONSTRUCTION_SECONDS
 
     def find_fixes(self, diagnosis: Diagnosis) -> tuple[list[Fix], frozenset[int], str]:
-        """The best fixes, three at most; the rows of the conflicts that the first one cures, the cause that it shows.
+        """Return the best fixes, three at most; the rows of the conflicts that the first one resolves; the cause that
+        it shows.
 
-        Another value in place of one is offered only where one value alone helps.
+        Replacing a value by another one is offered only if exactly one other value fits.
         """
         passed: list[SourceTrial] = []
         patience = EXTRA_TRIALS
@@ -128,7 +128,9 @@ class SourceFixSearch:
         return [make_fix(one) for one in best], first.compared.fixed_rows, cause
 
     def best_trials(self, passed: Sequence[SourceTrial]) -> list[SourceTrial]:
-        """The first, and those that leave as little and make a net of about the same size and cost."""
+        """Return the first trial, and those that leave as few conflicts and give a net of about the same size and
+        cost.
+        """
         alike = [one for one in passed if one.rank[:2] == passed[0].rank[:2]]
         total = self.report.total
         near = [one for one in alike if is_similar_change(one.params, alike[0].params, total.params)]
@@ -137,7 +139,7 @@ class SourceFixSearch:
 
     @property
     def max_trials(self) -> int:
-        """How many edits are tried; on meta nothing is computed or filled."""
+        """The most edits that are tried; more on meta, where nothing is computed or allocated."""
         if not self.is_possible:
             return 0
         if self.rebuilder.device == "meta":
@@ -147,7 +149,9 @@ class SourceFixSearch:
 
     # ------------------------------------------------------------ trials
     def try_edit(self, edit: SourceEdit, diagnosis: Diagnosis, number: int) -> SourceTrial | None:
-        """What an edit does; None where the target cannot be made with it, or it cures nothing or does harm."""
+        """Return the effect of an edit; None if the target cannot be made with it, or if it resolves nothing or
+        breaks something.
+        """
         if not edit.is_sound:
             return None
         begun = perf_counter()
@@ -171,13 +175,13 @@ class SourceFixSearch:
         return SourceTrial(edit, found, outside, total.params - before.params, macs, number)
 
     def run_edit(self, edit: SourceEdit) -> tuple[Report, list[str] | None] | None:
-        """The run with an edit, and the paths of the layers that it changes."""
+        """Return the report with an edit, and the paths of the layers that it changes."""
         from archscope.targets.deadlines import DeadlineExceeded
 
         try:
-            with self.rebuilder.changed(edit.file.name, edit.text, EDIT_TRIAL_SECONDS) as subject:
-                after = self.run(subject)
-                paths = self.changed_layers(dict(subject.holding.modules))
+            with self.rebuilder.changed(edit.file.name, edit.text, EDIT_TRIAL_SECONDS) as target_module:
+                after = self.run(target_module)
+                paths = self.changed_layers(dict(target_module.holding.modules))
         except (Exception, SystemExit, DeadlineExceeded):  # noqa: BLE001 - the author's code raises what it likes
             return None
         return (after, paths) if after is not None else None
@@ -185,7 +189,7 @@ class SourceFixSearch:
     def compare_runs(
         self, edit: SourceEdit, after: Report, paths: list[str] | None, diagnosis: Diagnosis
     ) -> RunComparison | None:
-        """What the two runs say beside each other."""
+        """Return the comparison of the runs with and without the edit."""
         found, rows = None, self.edited_rows(edit)
         if paths is not None:
             found = compare_runs(self.report, after, paths, diagnosis, rows=rows)
@@ -195,7 +199,7 @@ class SourceFixSearch:
         return found if found is not None and not self.mixes_axes(after, rows) else None
 
     def mixes_axes(self, after: Report, rows: set[int]) -> bool:
-        """Whether a view that was edited keeps fewer of the leading axes than before: tokens would become heads."""
+        """Return whether an edited view keeps fewer leading axes than before, so that it would mix tokens and heads."""
         old, new = self.report.trace.rows, after.trace.rows
         pairs = ((old[row], new[row]) for row in rows if row < len(new) and old[row].short_name in RESHAPE_FUNCTIONS)
         return any(
@@ -203,10 +207,10 @@ class SourceFixSearch:
         )
 
     def changed_layers(self, layers: Mapping[str, Any]) -> list[str] | None:
-        """The paths of layers that are others than they were; None where the model has others at all."""
+        """Return the paths of changed layers; None if modules were added or removed."""
         known = self.proposals.layers
         if len(layers) == len(known) + 1:
-            return []  # a layer more, which the rows tell
+            return []  # an additional layer, which the comparison of rows shows
         if layers.keys() != known.keys():
             return None
         return [path for path, layer in layers.items() if is_changed_layer(known[path], layer)]
@@ -214,7 +218,7 @@ class SourceFixSearch:
     def changes_other_uses(
         self, edit: SourceEdit, paths: Sequence[str], diagnosis: Diagnosis, found: RunComparison
     ) -> bool:
-        """Whether an edit of a function changes layers of a call of it that has no part in what the edit cures."""
+        """Return whether an edit of a function also changes layers of a call of it in which no conflict is resolved."""
         groups: dict[object, list[str]] = {}
         for path in paths:
             calls = self.proposals.calls_of(path)
@@ -235,14 +239,14 @@ class SourceFixSearch:
 
     # ------------------------------------------------------------ where an edit shows
     def edited_rows(self, edit: SourceEdit) -> set[int]:
-        """The rows of the functions that an edited call of a forward may have run."""
+        """Return the rows of the functions that an edited call in a forward method may have run."""
         name = call_name(edit.call) if isinstance(edit.call, ast.Call) else ""
         paths = {path for path, module in self.proposals.layers.items() if self.is_in_forward(module, edit)}
         own = (row for row in self.report.trace.rows if not isinstance(edit.call, ast.Call) or row.short_name == name)
         return {row.index for row in own if paths & {self.enclosing_module(row)}}
 
     def is_in_forward(self, module: Any, edit: SourceEdit) -> bool:
-        """Whether an edit lies in a method of a module's class that is no constructor."""
+        """Return whether an edit lies in a method of a module's class other than the constructor."""
         methods = (value for name, value in vars(type(module)).items() if name != "__init__")
         found = (self.rebuilder.sources.definition(method) for method in methods if isinstance(method, FunctionType))
         return any(
@@ -252,12 +256,12 @@ class SourceFixSearch:
         )
 
     def enclosing_module(self, row: Row) -> str:
-        """The path of the innermost module of the author's that a row stands in."""
+        """Return the path of the innermost non-torch module that a row belongs to."""
         sites = (call.site for call in self.report.index.calls_around(row.call))
         return next((site.path for site in sites if site.kind == "block"), "")
 
     def is_on_conflict_path(self, path: str, diagnosis: Diagnosis) -> bool:
-        """Whether a layer stands before the conflict on its way, at it, or behind it."""
+        """Return whether a layer comes before the conflict, is in it, or comes after it."""
         if path == diagnosis.mismatch.site.path:
             return True
         index, conflict = self.report.index, diagnosis.mismatch.row
@@ -268,7 +272,9 @@ class SourceFixSearch:
 
 
 def is_changed_layer(old: Any, new: Any) -> bool:
-    """Whether two layers are told something else; of others than torch's, whether their tensors have other shapes."""
+    """Return whether two torch layers have different arguments; of other modules, whether their tensors have other
+    shapes.
+    """
     from archscope import targets
 
     if type(old).__name__ != type(new).__name__:
@@ -280,7 +286,7 @@ def is_changed_layer(old: Any, new: Any) -> bool:
 
 
 def kept_axis_count(row: Row) -> int:
-    """How many of the first axes of a view's input its output has in their places."""
+    """Return how many leading axes of a view's input its output keeps in place."""
     return count_equal_leading(row.inputs[0].value.shape, row.outputs[0].shape)
 
 
@@ -311,6 +317,6 @@ def make_fix(trial: SourceTrial) -> Fix:
 
 
 def format_paths(names: Sequence[str]) -> str:
-    """The names, or the first of many."""
+    """Return the names as text, the first ones if there are many."""
     more = f" and {len(names) - MAX_LISTED_PATHS} more" if len(names) > MAX_LISTED_PATHS else ""
     return ", ".join(names[:MAX_LISTED_PATHS]) + more

@@ -1,9 +1,9 @@
-"""What may have been meant in the source of a Python target: a conflict → SourceEdits, the likeliest first.
+"""Edits of the source of a Python target that may resolve a conflict, the most likely first.
 
-    Diagnosis ─ layers on the walk, the calls that made them ─→ their arguments, where the numbers come from
-              ─ the functions around the conflict           ─→ dimensions, orders, a missing flatten
+    Diagnosis ─ layers before the conflict, the calls that made them → arguments, and the source of their numbers
+              ─ the functions around the conflict                    → dimensions, orders, a missing flatten
 
-Whether an edit helps is not asked here: `source_fixes` has each tried.
+The edits are tried in `source_fixes`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SourceFunction = tuple["SourceFile", ast.FunctionDef]
 
 @dataclass
 class SourceProposals:
-    """The edits of one target's source. index: of the broken run."""
+    """The edits of one target's source. index: of the failed run."""
 
     rebuilder: TargetRebuilder
     index: TraceIndex
@@ -52,7 +52,7 @@ class SourceProposals:
         return self.rebuilt_target[1].get(path, ())
 
     def edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
-        """What may have been meant, the likeliest first."""
+        """Yield the edits that may resolve a conflict, the most likely first."""
         from archscope.targets import forward_edits, layer_edits
 
         paths, functions = list(self.layer_paths(diagnosis)), self.functions_around(diagnosis)
@@ -65,7 +65,7 @@ class SourceProposals:
             for file, function in functions:
                 yield from with_cause("layout", forward_edits.concat_dim_edits(file, function, diagnosis.intended_dim))
         yield from with_cause("layout", self.layout_edits(diagnosis, functions))
-        windows = paths if diagnosis.cause != "channels" else []  # no window makes channels
+        windows = paths if diagnosis.cause != "channels" else []  # a window does not change channels
         for path in windows:
             yield from layer_edits.padding_edits(self.calls_of(path), self.argument_names(path))
         sizes = list(self.map_size_edits(diagnosis))
@@ -73,7 +73,7 @@ class SourceProposals:
         for change in layer_changes(diagnosis, self.layer_arguments):
             if not (sizes and set(change.arguments) == {"in_features"}):
                 yield from self.argument_edits(change.path, change.arguments)
-        for path in reversed(windows):  # a stride stands in the first layer as a rule
+        for path in reversed(windows):  # the stride is usually in the first layer
             yield from layer_edits.window_edits(self.calls_of(path), self.argument_names(path))
         for path in paths:
             yield from layer_edits.factor_edits(self.calls_of(path))
@@ -88,7 +88,7 @@ class SourceProposals:
                 yield from (replace(edit, guess=True) for edit in with_cause("source", edits))
 
     def map_size_edits(self, diagnosis: Diagnosis) -> Iterator[SourceEdit]:
-        """The sizes of the map that there is in the product that a Linear was told."""
+        """Yield edits that put the sizes of the actual map into the product that is a Linear's in_features."""
         from archscope.targets import layer_edits
 
         given, wanted, path = flattened_map(diagnosis), wanted_map(diagnosis), diagnosis.mismatch.site.path
@@ -98,7 +98,7 @@ class SourceProposals:
             yield from (replace(edit, argument="in_features") for edit in edits)
 
     def argument_edits(self, path: str, changed: Mapping[str, object]) -> Iterator[SourceEdit]:
-        """Another value of one argument of the layer at a path, or of several that one name gives."""
+        """Yield another value of one argument of the layer at a path, or of several arguments that one name sets."""
         from archscope.targets import layer_edits
 
         calls, names, present = self.calls_of(path), self.argument_names(path), self.layer_arguments(path)
@@ -108,17 +108,18 @@ class SourceProposals:
             yield from (replace(edit, argument=first) for edit in edits)
 
     def layout_edits(self, diagnosis: Diagnosis, functions: Sequence[SourceFunction]) -> Iterator[SourceEdit]:
-        """A flatten before a layer that was told as many features as its whole input has, one of images that are to be
-        sequences, a transpose where another axis has the size that the layer was told."""
+        """Yield a flatten before a layer that declares as many features as its whole input has, a flatten of images
+        that are used as sequences, and a permutation if another axis has the declared size.
+        """
         from archscope.targets import forward_edits, layer_edits
 
-        says, place, shape = diagnosis.mismatch.wrong_argument, diagnosis.mismatch.site.place, diagnosis.shapes[0]
+        wrong, place, shape = diagnosis.mismatch.wrong_argument, diagnosis.mismatch.site.place, diagnosis.shapes[0]
         if {3, 4} == set(map(len, diagnosis.shapes)):
             for file, function in functions:
                 yield from forward_edits.flatten_image_edits(file, function)
-        if says is None or not isinstance(says.given, int):
+        if wrong is None or not isinstance(wrong.given, int):
             return
-        suffixes = [".flatten(1)"] if says.argument == "in_features" and says.given == prod(shape[1:]) else []
+        suffixes = [".flatten(1)"] if wrong.argument == "in_features" and wrong.given == prod(shape[1:]) else []
         if has_channels_last(diagnosis):
             suffixes += [f".{channels_first_step(diagnosis)}"]
         for suffix in suffixes:
@@ -129,13 +130,13 @@ class SourceProposals:
                 yield from layer_edits.flatten_edits(self.calls_of(diagnosis.mismatch.site.path))
 
     def layer_paths(self, diagnosis: Diagnosis) -> Iterator[str]:
-        """The paths of the layers at the conflict and on its walk, the nearest first."""
+        """Yield the paths of the layers at the conflict and before it, the nearest first."""
         walked = [change.row for side in diagnosis.sides for change in side]
         sites = [self.index.layer(row) for row in sorted(walked, key=lambda row: -row.index)]
         yield from dict.fromkeys([diagnosis.mismatch.site.path, *(site.path for site in sites if site is not None)])
 
     def argument_names(self, path: str) -> list[str]:
-        """The arguments that the layer at a path takes by position or by name."""
+        """Return the arguments that the layer at a path takes by position or by name."""
         from archscope import targets
 
         layer = self.layers.get(path)
@@ -148,7 +149,7 @@ class SourceProposals:
         return targets.present_arguments(layer) if layer is not None and targets.is_torch_layer(layer) else {}
 
     def function_ranks(self) -> Mapping[str, int]:
-        """SourceFunction → the rank of its first operand, where that is one thing in the whole run."""
+        """Return the rank of each function's first operand, for functions where it is the same in the whole run."""
         found: dict[str, set[int]] = {}
         for row in self.index.trace.rows:
             if row.inputs:
@@ -156,7 +157,7 @@ class SourceProposals:
         return {name: ranks.pop() for name, ranks in found.items() if len(ranks) == 1}
 
     def functions_around(self, diagnosis: Diagnosis) -> list[SourceFunction]:
-        """The function that the conflict stands in, then the methods of the modules around it and its walk."""
+        """Return the function that contains the conflict, then the methods of the modules around it and before it."""
         place = diagnosis.mismatch.site.place
         rows = [change.row for side in diagnosis.sides for change in side]
         around = [call.site.path for row in rows for call in self.index.calls_around(row.call)]
@@ -173,18 +174,18 @@ class SourceProposals:
 
 
 def with_cause(cause: str, edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
-    """The edits, each with the class of the cause that it shows if it helps."""
+    """Return the edits, each with the cause that it shows if it resolves the conflict."""
     return (replace(edit, cause=cause) for edit in edits)
 
 
 def function_at(file: SourceFile, line: int) -> ast.FunctionDef | None:
-    """The innermost function that a line stands in."""
+    """Return the innermost function that contains a line."""
     nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.FunctionDef)]
     around = [node for node in nodes if node.lineno <= line <= (node.end_lineno or 0)]
     return max(around, key=lambda node: node.lineno, default=None)
 
 
 def parent_paths(path: str) -> list[str]:
-    """A path and those around it, the innermost first, the model itself last."""
+    """Return a path and its parents, the innermost first, the model itself last."""
     names = path.split(".")
     return [".".join(names[:count]) for count in range(len(names), -1, -1)]

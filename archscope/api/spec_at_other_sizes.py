@@ -1,6 +1,5 @@
-"""A spec that fits, tried at another batch and at images that are wider than high: what fits by chance is a warning.
-
-variant → compiled at the other sizes; a run only where something does not fit there
+"""A spec that fits, compiled at another batch size and at images that are not square, for warnings; it is run only if
+something does not fit.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from archscope.compile import Plan
 
 Wants = Callable[[str], bool]
-"""Whether the findings of a rule are wanted."""
+"""Returns whether the findings of a rule are wanted."""
 
 
 @dataclass
 class SpecAtOtherSizes:
-    """One variant of a spec that fits. options: of its runs."""
+    """One variant of a spec that fits, to be compiled at other sizes. options: of its runs."""
 
     target: str
     session: SpecSession
@@ -47,12 +46,12 @@ class SpecAtOtherSizes:
     options: Mapping[str, Any]
 
     def findings(self, wants: Wants) -> tuple[Finding, ...]:
-        """The warnings; what torch warns of has been said in the run that was asked for."""
+        """Return the warnings; torch's own warnings are suppressed, since the first run has shown them."""
         try:
             with catch_warnings(action="ignore"):
                 batch = self._batch_findings() if wants(ONE_BATCH) else ()
                 return (*batch, *(self._landscape_findings() if wants(SQUARE_ONLY) else ()))
-        except ForwardError:  # of a run that nobody asked for
+        except ForwardError:  # in a run for other sizes
             return ()
 
     def _batch_findings(self) -> Iterator[Finding]:
@@ -66,7 +65,9 @@ class SpecAtOtherSizes:
             yield from lost_batch(self.report, summarize_plan(plan, **self.options), batch, 2 * batch)
 
     def _doubled_batch(self) -> tuple[int, dict[str, Any]]:
-        """The batch of the run, and what doubles it; 0 where the spec names none, or no input can be given for it."""
+        """Return the batch size of the run, and the options that double it; 0 if the spec names none, or no input can
+        be given.
+        """
         named = [
             (text, size) for texts, made in self._input_dims for text, size in zip(texts, made.shape, strict=False)
         ]
@@ -83,9 +84,9 @@ class SpecAtOtherSizes:
 
     @property
     def _input_dims(self) -> list[tuple[list[str], Any]]:
-        """What the spec says of each input's sizes, and the input of the run."""
-        said = ([dim.text for dim in entry.dims or ()] for entry in self.session.library.root.inputs)
-        return list(zip(said, self.plan.inputs, strict=True))
+        """The dimensions of each input in the spec, and the input of the run."""
+        declared = ([dim.text for dim in entry.dims or ()] for entry in self.session.library.root.inputs)
+        return list(zip(declared, self.plan.inputs, strict=True))
 
     def _input_option(self, shapes: Sequence[Shape]) -> dict[str, Any]:
         kinds = [(made.name, str(made.dtype).removeprefix("torch.")) for made in self.plan.inputs]
@@ -104,7 +105,7 @@ class SpecAtOtherSizes:
                     yield from transposed_image(self.report, summarize_plan(plan, **self.options), where)
 
     def _are_declared_equal(self, shapes: Sequence[Shape]) -> bool:
-        """Whether the spec says by a name that sizes are one which differ in these shapes."""
+        """Return whether the spec declares sizes equal, by a common name, that differ in these shapes."""
         sizes: dict[str, set[int]] = {}
         for (texts, _), shape in zip(self._input_dims, shapes, strict=True):
             for text, size in zip(texts, shape, strict=False):
@@ -112,12 +113,12 @@ class SpecAtOtherSizes:
         return any(len(found) > 1 and not text.strip().isdecimal() for text, found in sizes.items())
 
     def _can_compile_at(self, shapes: Sequence[Shape]) -> bool:
-        """Whether the net fits at other sizes with the same parameters."""
+        """Return whether the net fits at other sizes with the same number of parameters."""
         plan, found = self._compile_at(input=self._input_option(shapes))
         return plan is not None and not found and plan.parameter_count == self.plan.parameter_count
 
     def _compile_at(self, *, batch: int | None = None, input: Any = None) -> tuple[Plan | None, tuple[Finding, ...]]:
-        """The net at other sizes, and what does not fit there; None where it cannot be compiled."""
+        """Return the plan at other sizes, None if it cannot be compiled, and the findings of it."""
         try:
             plan = self.session.plan(self.target, batch=batch, input=input)
             if not plan.mismatches:
@@ -133,7 +134,7 @@ class SpecAtOtherSizes:
 
 
 def output_shapes(plan: Plan | None) -> list[Shape]:
-    """The shapes that a net gives, in their order."""
+    """Return the shapes of a net's outputs in their order."""
     return list(shapes_in(plan.block.output)) if plan is not None else []
 
 

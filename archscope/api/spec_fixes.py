@@ -1,6 +1,6 @@
-"""Fixes of a spec: proposals for each conflict, tried in memory on the spec and on its other variants.
+"""Fixes of a spec: proposals for each conflict, compiled in memory for the variant and for the other variants.
 
-Session + report + plan → proposals → compiled with the changed text → Verdict → priced → findings with checked fixes
+session, report, plan → proposals → compiled with the changed text → EditVerdict, costs → findings with checked fixes
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ if TYPE_CHECKING:
     from archscope.checks.conflicts.fix_search import FixCandidate
     from archscope.checks.conflicts.proposals import Proposal
     from archscope.compile import Plan
-    from archscope.spec.model import Expectation
 
 MAX_COMPILED_STEPS = 6_000
-"""How many distinct steps are compiled for one conflict at most, over all proposals."""
+"""The most distinct steps that are compiled for one conflict, over all proposals."""
 MAX_TOTAL_STEPS = 24_000
-"""After so many compiled steps, over all variants, fixes are looked for of one conflict of each further variant."""
+"""After so many compiled steps, over all variants, fixes are searched for one conflict of each further variant."""
 MAX_VARIANTS = 16
-"""For how many variants of a file fixes are looked for."""
+"""The most variants of a file for which fixes are searched."""
 MAX_STEPS_FOR_CHOICE = 1_000
-"""Up to how many distinct steps, over all variants, a second fix is looked for once one has passed that cures all."""
+"""With at most so many distinct steps, over all variants, more fixes are searched after one that resolves everything.
+"""
 MAX_SPEC_CONFLICTS = 8
-"""For how many conflicts of a target fixes are looked for."""
+"""The most conflicts of a target for which fixes are searched."""
 MIN_PROPOSALS, FEW_PROPOSALS = 12, 4
-"""How many proposals are tried for a conflict at least; and for one of many conflicts."""
+"""The least number of proposals that are tried for a conflict; and for one of many conflicts."""
 MANY_CONFLICTS = 40
-"""With more conflicts a file is wrong as a whole: fixes are looked for of the first alone, and few are tried."""
+"""With more conflicts than this, fixes are searched for the first one only, and few are tried."""
 UNBUILDABLE_ARGUMENTS = ("groups", "padding")
-"""Arguments with which a layer cannot be made at all, so that it has no parameters before it is mended."""
+"""Arguments with an invalid value of which a layer cannot be made, so that its parameters are not known."""
 
 
 @dataclass
 class SpecFixes:
-    """Finds the fixes of one spec's conflicts."""
+    """The search for fixes of one spec's conflicts."""
 
     session: SpecSession
     pages: Mapping[str, EditableSpec] = field(init=False)
     variants: OtherVariants = field(init=False)
-    found: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)  # rule and place → what cured it elsewhere
+    found: dict[object, tuple[Proposal, ...]] = field(default_factory=dict)  # by rule and location, from other variants
     spent: int = 0  # steps that were compiled to try proposals
-    searched: int = 0  # variants for which fixes were looked for
+    searched: int = 0  # variants for which fixes were searched
 
     def __post_init__(self) -> None:
         self.variants = OtherVariants(self.session)
@@ -66,9 +66,9 @@ class SpecFixes:
         }
 
     def with_fixes(self, target: str, plan: Plan, report: Report, *, batch: int | None = None) -> tuple[Finding, ...]:
-        """The report's findings; its conflicts with the fixes that were found.
+        """Return the report's findings; conflicts have the fixes that were found.
 
-        batch: of the plan, where it is not the spec's own; then a fix must fit at that one too.
+        batch: that of the plan, if it is not the spec's own; then a fix must fit at both.
         """
         from archscope.render.conflicts import mark_fixed_by
 
@@ -76,27 +76,27 @@ class SpecFixes:
         before, left, findings = compiled_net(plan), 1 if many else MAX_SPEC_CONFLICTS, []
         left *= self.searched < MAX_VARIANTS
         self.searched += 1
-        figured, exact, cure = has_expected_macs(plan.expected), has_exact_macs(plan.expected), None
+        has_macs, exact, fixed_by = has_expected_macs(plan.expected), has_exact_macs(plan.expected), None
         for finding in report.findings:
             diagnosis: Diagnosis | None = finding.diagnosis
-            if cure is not None and diagnosis is not None:
-                finding = mark_fixed_by(finding, cure)
+            if fixed_by is not None and diagnosis is not None:
+                finding = mark_fixed_by(finding, fixed_by)
             elif diagnosis is not None and finding.place is not None and not finding.likely and left:
                 left = left - 1 if self.spent < MAX_TOTAL_STEPS else 0
-                attempts = ProposalTrials(self, target, before, report, diagnosis, figured, exact, batch)
-                finding, cures_all = self._find_fixes(
+                attempts = ProposalTrials(self, target, before, report, diagnosis, has_macs, exact, batch)
+                finding, resolves_all = self._find_fixes(
                     finding, diagnosis, attempts, least=FEW_PROPOSALS if many else MIN_PROPOSALS
                 )
-                cure = finding if cures_all else None
+                fixed_by = finding if resolves_all else None
             findings.append(self._with_definitions(finding, report) if diagnosis is not None else finding)
         return tuple(findings)
 
     def _find_fixes(
         self, finding: Finding, diagnosis: Diagnosis, attempts: ProposalTrials, least: int
     ) -> tuple[Finding, bool]:
-        """The finding with its fixes, and whether the first one leaves nothing wrong in any variant.
+        """Return the finding with its fixes, and whether the first one leaves nothing wrong in any variant.
 
-        least: so many proposals are tried, however large the net.
+        least: the number of proposals that are tried in any case.
         """
         from archscope.checks.conflicts.fix_search import (
             MAX_OFFERED_FIXES,
@@ -118,11 +118,11 @@ class SpecFixes:
         passed = [trial for trial in found if attempts.suits_every_variant(trial)]
         trials = select_offered(passed, attempts.before.params, attempts.report.total.known)
         self.found[key] = tuple(trial.proposal for trial in trials)
-        cures_all = bool(trials) and not any(trials[0].leaves[:2])
-        return with_fixes(finding, trials, lambda file: self.pages[file].text), cures_all
+        resolves_all = bool(trials) and not any(trials[0].leaves[:2])
+        return with_fixes(finding, trials, lambda file: self.pages[file].text), resolves_all
 
     def _with_definitions(self, finding: Finding, report: Report) -> Finding:
-        """The finding with the definitions of the blocks that its walk goes through, for what they say by default."""
+        """Return the finding with the locations of the block definitions that its steps go through."""
         paths = {link.path for link in finding.walk}
         sites = (call.site for call in report.trace.calls)
         names = {site.name for site in sites if site.kind == "block" and site.path in paths}
@@ -133,8 +133,11 @@ class SpecFixes:
 
 @dataclass
 class ProposalTrials:
-    """Tries proposals for one conflict of one variant. macs_expected: whether the file says how many MACs its net has;
-    exact: to the last one, which proves an edit of a block for all its uses."""
+    """Trials of proposals for one conflict of one variant.
+
+    macs_expected: the file states the MACs of its net. exact: it states them exactly, so that an edit of a block that
+    meets them is right for all its uses.
+    """
 
     fixes: SpecFixes
     target: str
@@ -153,17 +156,17 @@ class ProposalTrials:
 
     @property
     def step_count(self) -> int:
-        """How many steps the net's distinct blocks have."""
+        """The number of steps of the net's distinct blocks."""
         blocks = {id(block): block for _, block in self.before.outline.walk_blocks()}
         return len(self.before.outline.steps) + sum(len(block.steps) for block in blocks.values())
 
     def is_worth_trying(self, proposal: Proposal) -> bool:
-        """Whether a proposal is not ruled out without a compilation."""
+        """Return False if a proposal can be rejected without compiling it."""
         guess = proposal.cause == "source" and not self.can_tell_labels_apart
         return not guess and not self._edits_another_block(proposal)
 
     def try_proposal(self, proposal: Proposal) -> FixCandidate | None:
-        """What a proposal does; None where it cannot be tried, cures nothing, or does harm."""
+        """Return the result of a proposal; None if it cannot be compiled, resolves nothing, or breaks something."""
         self.fixes.spent += self.step_count
         try:
             return self._compile_proposal(proposal)
@@ -181,7 +184,8 @@ class ProposalTrials:
         lines = LineMap(proposal.file, self.fixes.pages[proposal.file].text, proposal.text)
         blocks = edited_blocks(self.fixes.pages[proposal.file], lines)
         found = judge_edit(self.before, compiled_net(plan), self.scope, lines, blocks, own=proposal.own or self.exact)
-        judged = self._judged_expectations(plan)
+        # another conflict could be the reason that an expectation is not met
+        judged = () if plan.mismatches else plan.expected
         if found.removes and not proposal.conditional:
             return None
         if found.objection or not all(meets_sizes(plan, e) for e in judged):
@@ -189,7 +193,7 @@ class ProposalTrials:
         if proposal.cause == "source" and not (
             found.frees_value or self._is_using_unused_label(proposal) or has_expected_macs(judged)
         ):
-            return None  # another label fits by its size alone: that is no reason to think that it was meant
+            return None  # that another label fits by its size alone is no sign that it was meant
         others = self.fixes.variants.edit_outcome(self.target, proposal, lines)
         costs = plan_costs(plan, dtype=self._option("dtype"), train=bool(self._option("train")))
         if found.shared and (others.wrong or others.changes):
@@ -209,7 +213,7 @@ class ProposalTrials:
         )
 
     def suits_every_variant(self, trial: FixCandidate) -> bool:
-        """Whether no sound variant breaks, where only some were tried so far."""
+        """Return whether no valid variant breaks, if the search tried only a sample of them."""
         variants, page = self.fixes.variants, self.fixes.pages[trial.proposal.file]
         if not variants.is_sampled():
             return True
@@ -217,7 +221,7 @@ class ProposalTrials:
         return not variants.edit_outcome(self.target, trial.proposal, lines, every=True).breaks
 
     def _edits_another_block(self, proposal: Proposal) -> bool:
-        """Whether an edit lies in a block that several places use and none with the conflict: each use would change."""
+        """Return whether an edit lies in a block that is used in several places, none of them in the conflict."""
         page = self.fixes.pages[proposal.file]
         if proposal.several or proposal.own or self.exact:
             return False
@@ -234,14 +238,16 @@ class ProposalTrials:
 
     @cached_property
     def can_tell_labels_apart(self) -> bool:
-        """Whether anything but its size could say that another label was meant: one is unused, one is read twice."""
+        """True if anything but its size can show that another label was meant, such as an unused label or one that is
+        used twice.
+        """
         from archscope.spec.name_usage import unused_labels
 
         unused = any(unused_labels(page.spec) for page in self.fixes.pages.values())
         return bool(unused or self.before.warnings or self.before.self_joins or self.macs_expected)
 
     def _is_using_unused_label(self, proposal: Proposal) -> bool:
-        """Whether an edit uses a label that nothing else uses."""
+        """Return whether an edit uses a label that is unused without it."""
         from archscope.spec.name_usage import unused_labels
 
         before = self.fixes.pages[proposal.file].spec
@@ -251,19 +257,15 @@ class ProposalTrials:
     def _option(self, name: str) -> Any:
         return self.fixes.session.options.get(name)
 
-    def _judged_expectations(self, plan: Plan) -> tuple[Expectation, ...]:
-        """What the file expects, where no other conflict could be why it is not met."""
-        return () if plan.mismatches else plan.expected
-
 
 def edited_blocks(page: EditableSpec, lines: LineMap) -> frozenset[str]:
-    """The blocks whose definitions an edit changes."""
+    """Return the blocks whose definitions an edit changes."""
     found = (page.block_at(line) for _, line in lines.old)
     return frozenset(block.name for block in found if block is not None)
 
 
 def distinct_proposals(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
-    """Each edit once."""
+    """Yield each edit once."""
     seen: set[tuple[str, str]] = set()
     for proposal in proposals:
         if (proposal.file, proposal.text) not in seen:
@@ -272,7 +274,7 @@ def distinct_proposals(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
 
 
 def conflict_scope(report: Report, diagnosis: Diagnosis) -> ConflictScope:
-    """Where a conflict stands in a run."""
+    """Return the part of a run that a conflict concerns."""
     from archscope.checks.conflicts.edit_verdict import mismatch_scope
 
     own = diagnosis.mismatch
@@ -283,9 +285,9 @@ def conflict_scope(report: Report, diagnosis: Diagnosis) -> ConflictScope:
 
 
 def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[int, int | None]:
-    """The parameters and MACs of the net before; a layer that cannot be built has none."""
-    says, path = diagnosis.mismatch.wrong_argument, diagnosis.mismatch.site.path
-    if diagnosis.mismatch.kind != "layer" or says is None or says.argument not in UNBUILDABLE_ARGUMENTS:
+    """Return the parameters and MACs of the net before; without those of a layer that cannot be built."""
+    wrong, path = diagnosis.mismatch.wrong_argument, diagnosis.mismatch.site.path
+    if diagnosis.mismatch.kind != "layer" or wrong is None or wrong.argument not in UNBUILDABLE_ARGUMENTS:
         return params, report.total.macs
     rows = [row for row in report.rows if row.path in (path, *diagnosis.also)]
     macs = report.total.macs

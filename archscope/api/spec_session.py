@@ -1,7 +1,4 @@
-"""One spec, read once: its library, its variants, and compilations of it with a changed text.
-
-file → Library, once ─ variant, edit? ─→ Plan; layers that were made for one compilation serve the next
-"""
+"""One spec that is read once, for compilations of its variants with changed texts or sizes."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ COMPILE_OPTIONS = ("variant", "set", "input", "batch", "train", "allow_python")
 class SpecSession:
     """A spec and the options of its runs. target: the file, or one variant of it.
 
-    Raises SpecError where the spec cannot be read.
+    Raises SpecError if the spec cannot be read.
     """
 
     target: str
@@ -45,17 +42,17 @@ class SpecSession:
 
     @cached_property
     def targets(self) -> list[str]:
-        """The variant that the target names, or all of the file; none for a library of blocks."""
+        """The variant that the target names, or all variants of the file; empty for a library of blocks."""
         parts = split_target(self.target)
         return [self.target] if parts is not None and parts[1] else self.all_targets
 
     def plan(
         self, target: str, *, edit: tuple[str, str] | None = None, batch: int | None = None, input: Any = None
     ) -> Plan:
-        """One variant, compiled for an analysis. edit: a file and the text that it is taken to hold. batch, input:
-        other sizes than those of the options, as `summarize` takes them.
+        """Return one variant, compiled for an analysis. Raises SpecError, UsageError.
 
-        Raises SpecError, UsageError.
+        edit: a file and the text that replaces its content. batch, input: sizes in place of those of the options, as
+        for `summarize`.
         """
         options = {name: value for name, value in self.options.items() if name in COMPILE_OPTIONS}
         library = self.library if edit is None else self.edited_library(*edit)
@@ -66,8 +63,7 @@ class SpecSession:
         return plan
 
     def edited_library(self, file: str, text: str) -> Library:
-        """The library with another text in one file, which is read once; the others are not read again. Raises
-        SpecError."""
+        """Return the library with another text of one file, which alone is parsed. Raises SpecError."""
         if (file, text) not in self._edited:
             texts = {**self.library.sources, file: text}
             self._edited[file, text] = load(self.library.root.file, texts=texts, known=self.library)

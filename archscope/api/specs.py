@@ -1,6 +1,6 @@
-"""Specs: a target's text → file and variant → Plan or nn.Module.
+"""Specs: loading, variants, compilation to a Plan, and building of nn.Modules.
 
-Nothing here imports torch before the spec has been read, so a mistake in a spec is answered at once.
+Torch is not imported before the spec has been read, so a mistake in a spec is reported at once.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def load(
     texts: Mapping[str, str] | None = None,
     known: Library | None = None,
 ) -> Library:
-    """Reads a spec and the files it imports, without torch. Raises SpecError with every problem found.
+    """Read a spec and the files that it imports, without torch. Raises SpecError with all problems.
 
-    text, texts: what the file, or any file by its name, is taken to hold instead of what stands on the disk. known:
-    files that were read before; one of the same text is not parsed again.
+    text, texts: the content of the file, or of any file by its name, in place of that on the disk. known: files that
+    were read before; one with the same text is not parsed again.
     """
     return load_spec(spec_file_name(path), text=text, texts=texts or {}, known=known)
 
 
 def spec_file_name(path: str | os.PathLike[str]) -> str:
-    """A file as messages call it: `specs:resnet` is `specs:resnet.yaml`."""
+    """Return the name of a file as messages have it: `specs:resnet` is `specs:resnet.yaml`."""
     text = os.fspath(path)
     return (
         (bundled_networks.split_target(text) or (text, None))[0]
@@ -52,17 +52,17 @@ def spec_file_name(path: str | os.PathLike[str]) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the language, for editors. Without torch."""
+    """Return the JSON Schema of the language, for editors, without torch."""
     from archscope.spec.schema import schema as made
 
     return made()
 
 
 def variants(target: str, *, texts: Mapping[str, str] | None = None) -> list[str]:
-    """The targets of a spec's variants (`net.yaml:small`, `specs:resnet:resnet18`, …); the target itself where it names
-    one or has none.
+    """Return the targets of a spec's variants (`net.yaml:small`, `specs:resnet:resnet18`, …), or the target itself if
+    it names one or has none.
 
-    A library of blocks has no net, so no target. texts: as `load` takes them. Raises SpecError.
+    A library of blocks has no net, so no target. texts: as for `load`. Raises SpecError.
     """
     parts = split_target(target)
     if parts is None or parts[1]:
@@ -71,7 +71,7 @@ def variants(target: str, *, texts: Mapping[str, str] | None = None) -> list[str
 
 
 def variant_targets(library: Library) -> list[str]:
-    """The targets of a spec's variants; none for a library of blocks."""
+    """Return the targets of a spec's variants; none for a library of blocks."""
     root = library.root
     if root.layers is None:
         return []
@@ -80,7 +80,7 @@ def variant_targets(library: Library) -> list[str]:
 
 
 def split_target(target: Any) -> tuple[str, str | None] | None:
-    """A spec's file and variant; None for a Python target. Raises UsageError for the text of a spec."""
+    """Return a spec's file and variant; None for a Python target. Raises UsageError for the text of a spec."""
     if not isinstance(target, (str, os.PathLike)):
         return None
     text = os.fspath(target)
@@ -107,10 +107,10 @@ def compile_plan(
     strict: bool = True,
     texts: Mapping[str, str] | None = None,
 ) -> Plan:
-    """A spec's net, compiled on shapes alone. Raises SpecError, UsageError."""
+    """Return a spec's net, compiled from shapes alone. Raises SpecError, UsageError."""
     parts = split_target(target)
     if parts is None:
-        raise UsageError(f"{target!r} is no spec", "specs are .yaml files")
+        raise UsageError(f"{target!r} is not a spec", "specs are .yaml files")
     return compile_library(
         load(parts[0], texts=texts),
         target,
@@ -137,9 +137,9 @@ def compile_library(
     strict: bool = True,
     layer_cache: Any = None,
 ) -> Plan:
-    """The net of a spec that was read, compiled on shapes alone. layer_cache: as `compile_net` takes it.
+    """Return the net of a loaded spec, compiled from shapes alone. Raises SpecError, UsageError.
 
-    Raises SpecError, UsageError.
+    foundry: as for `compile_net`.
     """
     from archscope.compile import compile_net, params_from_inputs
     from archscope.spec.settings import parse_settings
@@ -173,10 +173,10 @@ def build(
     seed: int | None = None,
     allow_python: bool = False,
 ) -> Any:
-    """The net of a spec as an ordinary nn.Module, initialised as PyTorch does it, in training mode.
+    """Return the net of a spec as an ordinary nn.Module in training mode, initialised as by PyTorch.
 
-    Weights come from torch's global random state in order of execution, or from `seed`, which leaves that state alone.
-    Raises SpecError with every mistake in the spec, UsageError for a variant, param or device that does not exist.
+    Weights are drawn in order of execution from torch's global random state, or from `seed`, which leaves that state
+    unchanged. Raises SpecError with all mistakes in the spec, UsageError for an unknown variant, param or device.
     """
     plan = compile_plan(target, variant=variant, set=set, input=input, batch=batch, allow_python=allow_python)
     from archscope import compile as compiler
@@ -189,7 +189,7 @@ def build(
 
 
 def _input_overrides(input: Any, names: Sequence[str]) -> list[InputOverride]:
-    """`--input` as the library takes it → one InputOverride for each input given."""
+    """Return an InputOverride for each input that is given."""
     from archscope.compile import InputOverride
 
     if input is None:
@@ -218,8 +218,10 @@ def _parse_shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
 
 
 def as_shapes(given: Any) -> Any:
-    """Inputs of a spec with the shapes and dtypes of tensors and arrays in their place, since a spec reads no values.
-    Floats of an array take the dtype of the spec's input, as they take that of a module's weights."""
+    """Return inputs of a spec with tensors and arrays replaced by (dtype, shape), since a spec reads no values.
+
+    Floating-point arrays get the dtype of the spec's input, as they get that of a module's weights.
+    """
     if isinstance(given, Mapping):
         return {name: as_shapes(value) for name, value in given.items()}
     if type(given) in (list, tuple):

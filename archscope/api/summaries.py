@@ -1,4 +1,4 @@
-"""Runs: a spec's plan, a Python target or a live module → record → Trace → priced Report with its findings."""
+"""`summarize`: a spec, a Python target or a live module, run once and recorded → Report with costs and findings."""
 
 from __future__ import annotations
 
@@ -49,16 +49,17 @@ def summarize(
     texts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """One recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
+    """Return the report of one recorded forward pass of a spec, a Python target or a live nn.Module, with its costs.
 
-    train: in training mode. backward: the backward pass as well; with `train`, unless this says no.
-    input: a shape, `("int64", shape)`, a list of them, or a mapping by name; what stands after the target without a
-    name is the same. Without any, a Python model is not run: its parameters are listed. target: also a class or a
-    function that makes a module, of the arguments in `set`. A live module may be given `args` and
-    `kwargs` instead; it stays on its device, and nothing of it is changed. set: params of a spec, arguments of a
-    factory. texts: what files of a spec are taken to hold, by name, instead of what stands on the disk.
-    Shapes that do not fit are findings, all of them; raises SpecError for other mistakes in a spec, UsageError for
-    wrong use, ForwardError (with the report so far) where the forward pass fails.
+    target: also a class or a function that returns a module; `set` has its arguments, or the params of a spec. input:
+    a shape, `("int64", shape)`, a list of these, or a mapping by name; also given by positional arguments after the
+    target. Without an input, a Python model is not run, and the report has its parameters only. args, kwargs: the
+    arguments of a live module's call, in place of `input`; a live module stays on its device and is not changed.
+    train: run in training mode. backward: record the backward pass too; by default with `train`. texts: contents of a
+    spec's files by name, in place of those on the disk.
+
+    Shapes that do not fit are findings. Raises SpecError for other mistakes in a spec, UsageError for wrong use,
+    ForwardError (with the report so far) if the forward pass fails.
     """
     input = merge_inputs(inputs, input)
     how = {"device": device, "dtype": dtype, "train": train, "seed": seed}
@@ -74,9 +75,9 @@ def summarize(
 
 
 def _summarize_without_request(
-    target: Any, variant: str | None, options: Mapping[str, Any], tell: Progress | None
+    target: Any, variant: str | None, options: Mapping[str, Any], progress: Progress | None
 ) -> Report:
-    """What `summarize` gives, without how it was asked for."""
+    """Return the report of `summarize`, without the options that it was made with."""
     given = GivenInputs(*(options[name] for name in ("input", "args", "kwargs", "batch")))
     how = {name: options[name] for name in ("device", "dtype", "train", "seed")}
     derives = how["train"] if options["backward"] is None else options["backward"]
@@ -85,17 +86,19 @@ def _summarize_without_request(
     refuse_call_arguments(given)
     own = {name: options[name] for name in ("set", "input", "batch", "train", "allow_python", "texts")}
     plan = compile_plan(target, variant=variant, **own, strict=False)
-    return summarize_plan(plan, **how, backward=derives, tell=tell)
+    return summarize_plan(plan, **how, backward=derives, progress=progress)
 
 
 def refuse_call_arguments(given: GivenInputs) -> None:
-    """Raises UsageError where a spec is given the arguments of a call."""
+    """Raise UsageError if a spec is given the arguments of a call."""
     if given.has_call_arguments:
         raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
 
 
 def with_gc_paused(analysis: Callable[P, R]) -> Callable[P, R]:
-    """The analysis without Python's cycle collector, which would go through all of torch again and again."""
+    """Decorate an analysis to run without Python's cyclic garbage collection, which would traverse all of torch again
+    and again.
+    """
 
     @wraps(analysis)
     def quietly(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -116,19 +119,21 @@ def summarize_plan(
     train: bool = False,
     backward: bool = False,
     seed: int | None = None,
-    tell: Progress | None = None,
+    progress: Progress | None = None,
     **how: Any,
 ) -> Report:
-    """One recorded pass of a compiled spec; `how` as `record` takes it. Raises UsageError, ForwardError."""
-    from archscope import compile as workshop
+    """Return the report of one recorded pass of a compiled spec; `how` as for `record`. Raises UsageError,
+    ForwardError.
+    """
+    from archscope import compile as compiler
     from archscope import targets
     from archscope.record import record
 
     place, kind = device_and_dtype(plan, device, dtype)
-    if tell is not None:
-        tell(f"{plan.target}: {plan.parameter_count:,} parameters on {place}")
+    if progress is not None:
+        progress(f"{plan.target}: {plan.parameter_count:,} parameters on {place}")
     with targets.seeded(seed):
-        ready = workshop.place_plan(plan, device=place, dtype=kind, train=train, random=seed is not None)
+        ready = compiler.place_plan(plan, device=place, dtype=kind, train=train, random=seed is not None)
     inputs = example_inputs(plan, place, kind)
     recording = record(
         lambda recorder: recorder.run_backward(ready.run(tuple(inputs.values()), recorder)),
@@ -151,13 +156,14 @@ def summarize_plan(
 
 
 def format_expectation(expected: Expectation) -> str:
-    """`shape (1, _, 7, 7) of layer4`."""
+    """Return an expectation as text, such as `shape (1, _, 7, 7) of layer4`."""
     return f"{expected.key} {expected.wanted}{f' of {expected.path}' if expected.path else ''}"
 
 
 def device_and_dtype(plan: Plan, device: str, dtype: str | None) -> tuple[str, Any]:
-    """The device and the dtype (None: the spec's own) of a run. Raises UsageError for one that is none, and
-    where memory does not suffice."""
+    """Return the device and the dtype (None: that of the spec) of a run. Raises UsageError for an unknown one, and if
+    memory does not suffice.
+    """
     from archscope import targets
 
     place, kind = targets.opened(device), targets.resolve_dtype(dtype)
@@ -169,7 +175,7 @@ def device_and_dtype(plan: Plan, device: str, dtype: str | None) -> tuple[str, A
 
 
 def example_inputs(plan: Plan, place: str, kind: Any) -> dict[str, Any]:
-    """The inputs of a spec, floating-point ones in the dtype that was asked for."""
+    """Return example inputs of a spec; floating-point ones have the dtype `kind`, if given."""
     from archscope import targets
 
     dtypes = [kind if kind and i.dtype.is_floating_point else i.dtype for i in plan.inputs]
@@ -189,12 +195,13 @@ def _build_report(
     warnings: Sequence[Finding],
     *,
     expected: Sequence[Expectation] = (),
-    cure: str = "",
-    first: str = "",
+    forward_help: str = "",
+    first_help: str = "",
 ) -> Report:
-    """The priced report: its conflicts, the expectations that it does not meet, the warnings. Raises ForwardError.
+    """Return the priced report with conflicts, unmet expectations and warnings. Raises ForwardError.
 
-    cure: of a forward pass that failed for no reason that shows in shapes. first: what cures the first conflict.
+    forward_help: the help of a forward pass that failed for a reason that shapes do not show. first_help: that of the
+    first conflict.
     """
     from archscope.checks import unmet_expectations
     from archscope.checks.conflicts.refused_calls import explain_refusal
@@ -203,9 +210,11 @@ def _build_report(
     from archscope.render.expected_shapes import with_expectation_steps
 
     report = build_report(recording.trace, pricing=COST_REGISTRY.price_rows, title=title, views=views.REPORT_VIEWS)
-    found = tuple(replace(f, help=cure or f.help) if f.rule == "forward" else f for f in find_conflicts(report.index))
-    if found and first:
-        found = (replace(found[0], help=first), *found[1:])
+    found = tuple(
+        replace(f, help=forward_help or f.help) if f.rule == "forward" else f for f in find_conflicts(report.index)
+    )
+    if found and first_help:
+        found = (replace(found[0], help=first_help), *found[1:])
     if recording.trace.failure is not None:
         refuse_out_of_memory(recording.error, recording.trace.device, recording.trace.target)
         failure = recording.trace.failure
@@ -214,7 +223,7 @@ def _build_report(
         refused = explain_refusal(recording.trace)
         fact = f"{what}: {failure.message}" if what else failure.message
         fact = refused.fact if refused is not None and refused.wanted else fact
-        problem = Problem(where or Span(recording.trace.target, 0, 0), fact, first or cure)
+        problem = Problem(where or Span(recording.trace.target, 0, 0), fact, first_help or forward_help)
         raise ForwardError(problem, replace(report, findings=(*found, *warnings))) from recording.error
     missed = (
         with_expectation_steps(finding, report.index, expected) for finding in unmet_expectations(expected, report)
@@ -223,24 +232,24 @@ def _build_report(
 
 
 def _record_target(
-    subject: TargetModule, args: Any, kwargs: Any, *, train: bool, backward: bool, **how: Any
+    target_module: TargetModule, args: Any, kwargs: Any, *, train: bool, backward: bool, **how: Any
 ) -> Recording:
-    from archscope import compile as workshop
+    from archscope import compile as compiler
     from archscope import targets
     from archscope.record import record_module
 
     return record_module(
-        subject.module,
+        target_module.module,
         args,
         kwargs,
         train=train,
         backward=backward,
-        text=workshop.describe_layer,
-        target=subject.name,
-        device=subject.device,
-        dtype=subject.dtype,
-        inputs=targets.named_inputs(subject.module, args, kwargs),
-        contents=subject.holding,
+        text=compiler.describe_layer,
+        target=target_module.name,
+        device=target_module.device,
+        dtype=target_module.dtype,
+        inputs=targets.named_inputs(target_module.module, args, kwargs),
+        contents=target_module.holding,
         **how,
     )
 
@@ -256,42 +265,45 @@ def summarize_module(
     backward: bool,
     seed: int | None,
 ) -> Report:
-    """One recorded pass of a Python target or a live module. Raises UsageError, ForwardError."""
+    """Return the report of one recorded pass of a Python target or a live module. Raises UsageError, ForwardError."""
     from archscope import targets
 
     with targets.target_import_path(target), targets.seeded(seed):
         found = targets.resolve_target(target, arguments, device=device, dtype=dtype)
         if is_missing_inputs(found, given):
             return parameters_report(found, train=train)
-        subject, args, kwargs = prepare_call(found, given)
-        return summarize_target(subject, args, kwargs, given, train=train, backward=backward)
+        target_module, args, kwargs = prepare_call(found, given)
+        return summarize_target(target_module, args, kwargs, given, train=train, backward=backward)
 
 
 def summarize_target(
-    subject: TargetModule, args: Any, kwargs: Any, given: GivenInputs, *, train: bool, backward: bool, **how: Any
+    target_module: TargetModule, args: Any, kwargs: Any, given: GivenInputs, *, train: bool, backward: bool, **how: Any
 ) -> Report:
-    """One recorded pass of a module that is ready to be called; `how` as `record_module`'s. Raises ForwardError."""
+    """Return the report of one recorded pass of a prepared module; `how`: see `record_module`. Raises ForwardError."""
     from archscope import targets
 
-    recording = _record_target(subject, args, kwargs, train=train, backward=backward, **how)
-    warnings = () if subject.live else ignored_argument_findings(subject.module)
-    noted = replace(recording.trace, notes=(*recording.trace.notes, *subject.notes))
+    recording = _record_target(target_module, args, kwargs, train=train, backward=backward, **how)
+    warnings = () if target_module.live else ignored_argument_findings(target_module.module)
+    noted = replace(recording.trace, notes=(*recording.trace.notes, *target_module.notes))
     if noted.failure is not None and noted.failure.local_operands and recording.error is not None:
-        asked = targets.find_required_sizes(recording.error, dict(noted.failure.local_operands))
-        noted = replace(noted, failure=replace(noted.failure, size_conditions=asked))
-    cure = (
-        targets.forward_error_help(subject.module, recording.error, inputs=not given.is_empty)
+        conditions = targets.find_required_sizes(recording.error, dict(noted.failure.local_operands))
+        noted = replace(noted, failure=replace(noted.failure, size_conditions=conditions))
+    forward_help = (
+        targets.forward_error_help(target_module.module, recording.error, inputs=not given.is_empty)
         if recording.error
         else ""
     )
-    cure = cure or input_dtype_help(noted, made=given.is_made_of_shapes, live=subject.live)
-    first = _batch_help(subject, args, kwargs, noted, train=train) if given.is_one_shape else ""
-    return _build_report(replace(recording, trace=noted), subject.title, warnings, cure=cure, first=first)
+    forward_help = forward_help or input_dtype_help(noted, made=given.is_made_of_shapes, live=target_module.live)
+    first_help = _batch_help(target_module, args, kwargs, noted, train=train) if given.is_one_shape else ""
+    return _build_report(
+        replace(recording, trace=noted), target_module.title, warnings, forward_help=forward_help, first_help=first_help
+    )
 
 
-def _batch_help(subject: TargetModule, args: Any, kwargs: Any, trace: Trace, *, train: bool) -> str:
-    """The one input with its batch, where it is a single row of whole numbers that the module does not run on and a
-    batch with this row alone is what it runs on; else nothing."""
+def _batch_help(target_module: TargetModule, args: Any, kwargs: Any, trace: Trace, *, train: bool) -> str:
+    """Return the option that gives the one input with a batch axis, if it has none and the module runs only with it;
+    else "".
+    """
     from archscope import targets
 
     (given,) = trace.inputs or (None,)
@@ -299,7 +311,7 @@ def _batch_help(subject: TargetModule, args: Any, kwargs: Any, trace: Trace, *, 
     if not broken or given is None or len(given.value.shape) != 1 or not given.value.dtype.startswith("int"):
         return ""
     whole = targets.add_batch_axis((args, kwargs))
-    after = _record_target(subject, *whole, train=train, backward=False).trace
+    after = _record_target(target_module, *whole, train=train, backward=False).trace
     if after.failure is not None or after.mismatches:
         return ""
     size = given.value.shape[0]
@@ -309,61 +321,63 @@ def _batch_help(subject: TargetModule, args: Any, kwargs: Any, trace: Trace, *, 
 def prepare_target(
     target: Any, arguments: Mapping[str, Any], given: GivenInputs, device: str, dtype: str | None
 ) -> tuple[TargetModule, tuple[Any, ...], dict[str, Any]]:
-    """A module that is ready to be called, and the arguments of the call. Raises UsageError."""
+    """Return a module that is ready to be called, and the arguments of the call. Raises UsageError."""
     from archscope import targets
 
     return prepare_call(targets.resolve_target(target, arguments, device=device, dtype=dtype), given)
 
 
-def prepare_call(subject: TargetModule, given: GivenInputs) -> tuple[TargetModule, tuple[Any, ...], dict[str, Any]]:
-    """A module with its lazy layers made, and the arguments of the call. Raises UsageError."""
+def prepare_call(
+    target_module: TargetModule, given: GivenInputs
+) -> tuple[TargetModule, tuple[Any, ...], dict[str, Any]]:
+    """Return a module with its lazy layers initialised, and the arguments of the call. Raises UsageError."""
     from archscope import targets
 
-    alone = _call_arguments(subject, replace(given, batch=None) if given.is_one_shape else given)
-    layer = targets.find_missing_batch(subject, *alone) if given.is_one_shape else ""
+    alone = _call_arguments(target_module, replace(given, batch=None) if given.is_one_shape else given)
+    layer = targets.find_missing_batch(target_module, *alone) if given.is_one_shape else ""
     if layer:
-        args, kwargs = _call_arguments(subject, given.with_batch_axis())
+        args, kwargs = _call_arguments(target_module, given.with_batch_axis())
         note = targets.batch_note(layer, alone, (args, kwargs))
-        subject = replace(subject, notes=(*subject.notes, note), batch_guessed=given.batch is None)
+        target_module = replace(target_module, notes=(*target_module.notes, note), batch_guessed=given.batch is None)
     else:
-        args, kwargs = alone if given.batch is None else _call_arguments(subject, given)
-    subject = targets.with_input_devices(subject, args, kwargs)
-    return targets.initialize_lazy(subject, args, kwargs), args, kwargs
+        args, kwargs = alone if given.batch is None else _call_arguments(target_module, given)
+    target_module = targets.with_input_devices(target_module, args, kwargs)
+    return targets.initialize_lazy(target_module, args, kwargs), args, kwargs
 
 
-def is_missing_inputs(subject: TargetModule, given: GivenInputs) -> bool:
-    """Whether a module is given no input, and cannot be called without one."""
+def is_missing_inputs(target_module: TargetModule, given: GivenInputs) -> bool:
+    """Return whether a module is given no input, and cannot be called without one."""
     from archscope import targets
 
-    return given.is_empty and given.batch is None and targets.needs_inputs(subject.module)
+    return given.is_empty and given.batch is None and targets.needs_inputs(target_module.module)
 
 
-def parameters_report(subject: TargetModule, *, train: bool) -> Report:
-    """What is known of a module without an input: its parameters. Nothing of it is run, for its forward needs one."""
+def parameters_report(target_module: TargetModule, *, train: bool) -> Report:
+    """Return the report of a module without an input: its parameters. It is not run."""
     from archscope import targets
     from archscope.render import views
 
-    trace = _record_target(subject, (), {}, train=train, backward=False).trace
-    notes = (targets.no_input_note(subject.module), *trace.notes, *subject.notes)
+    trace = _record_target(target_module, (), {}, train=train, backward=False).trace
+    notes = (targets.no_input_note(target_module.module), *trace.notes, *target_module.notes)
     known = replace(trace, failure=None, rows=(), outputs=(), notes=notes, ran=False)
-    return build_report(known, pricing=COST_REGISTRY.price_rows, title=subject.title, views=views.REPORT_VIEWS)
+    return build_report(known, pricing=COST_REGISTRY.price_rows, title=target_module.title, views=views.REPORT_VIEWS)
 
 
-def _call_arguments(subject: TargetModule, given: GivenInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the call. Raises UsageError where the module's forward takes others."""
+def _call_arguments(target_module: TargetModule, given: GivenInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of the call. Raises UsageError if the module's forward takes others."""
     from archscope import targets
 
     args, kwargs = () if given.args is None else given.args, {} if given.kwargs is None else given.kwargs
-    made, named = targets.move_inputs(
-        subject, targets.make_inputs(subject.placement, given.input, args, kwargs, given.batch)
+    positional, named = targets.move_inputs(
+        target_module, targets.make_inputs(target_module.placement, given.input, args, kwargs, given.batch)
     )
-    if not (given.is_empty and subject.live):  # a report of its parameters needs no run
-        targets.check_call_arguments(subject.module, subject.name, made, named)
-    return targets.detach_computed((made, named))
+    if not (given.is_empty and target_module.live):  # a report of its parameters needs no run
+        targets.check_call_arguments(target_module.module, target_module.name, positional, named)
+    return targets.detach_computed((positional, named))
 
 
 def ignored_argument_findings(module: Any) -> tuple[Finding, ...]:
-    """Warnings of arguments that the authors of a module's classes accept and never read."""
+    """Return warnings of constructor arguments that a module's class accepts and never reads."""
     from archscope import targets
 
     found = targets.find_ignored_arguments(module)

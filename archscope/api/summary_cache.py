@@ -1,4 +1,4 @@
-"""Summaries that are worked out once: target, options → the same report, while the texts behind it are the same."""
+"""Summaries that are made once for a target, its texts and options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archscope.report import Report
 
 @dataclass(frozen=True)
 class SummaryCache:
-    """`archscope.summarize`, worked out once for a target and options that stay the same."""
+    """`archscope.summarize` with a cache, for targets and options that can be compared."""
 
     reports: dict[object, Report] = field(default_factory=dict)
 
@@ -28,7 +28,9 @@ class SummaryCache:
 
 
 def summary_key(target: Any, options: Mapping[str, Any]) -> object:
-    """What a summary depends on: a spec by its texts; None where it may change, as a live module does."""
+    """Return the cache key of a summary, which contains the texts of a spec; None for a target that may change, such
+    as a live module.
+    """
     if not isinstance(target, (str, os.PathLike)) or not is_plain_value(options):
         return None
     parts = split_target(target)
@@ -37,7 +39,7 @@ def summary_key(target: Any, options: Mapping[str, Any]) -> object:
 
 
 def is_plain_value(value: Any) -> bool:
-    """Whether a value is what it says: numbers and texts, and lists and mappings of such."""
+    """Return whether a value consists of numbers and strings, and of lists and mappings of them."""
     if isinstance(value, Mapping):
         return all(map(is_plain_value, value.values()))
     if isinstance(value, (list, tuple)):

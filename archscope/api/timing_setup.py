@@ -1,7 +1,5 @@
-"""What is to be timed: a target → its recorded run, with a CallRowMap beside it → PreparedTiming (a module, a call, a
-report).
-
-spec: plan → report (driven) → built module          Python: subject → report → the same module
+"""The preparation of a timing: a target, its recorded run with a CallRowMap, and the module that is timed →
+PreparedTiming.
 """
 
 from __future__ import annotations
@@ -35,8 +33,11 @@ ShareProgress = Callable[[float], object]
 
 @dataclass(frozen=True)
 class TimingOptions:
-    """How a target is to be measured. seconds: the budget of the rounds of runs. rows: each row's time as well. fit:
-    the largest batch that fits. optimizer: of a step, AdamW where none is named."""
+    """The options of a measurement.
+
+    seconds: the budget of all runs. rows: time each row. fit: search the largest batch that fits. optimizer: of a
+    training step, AdamW by default.
+    """
 
     train: bool = False
     optimizer: str | None = None
@@ -61,8 +62,9 @@ class TimingOptions:
 
 @dataclass(frozen=True)
 class PreparedTiming:
-    """A module and a call of it, with the report of a recorded run. predict: its memory at another batch size, where
-    that can be told."""
+    """A module and a call of it, with the report of a recorded run. predict: returns its memory at another batch
+    size; None if that cannot be predicted.
+    """
 
     module: Any
     call: tuple[tuple[Any, ...], Mapping[str, Any]]
@@ -83,7 +85,7 @@ def prepared_timing(
     dtype: str | None,
     how: TimingOptions,
 ) -> Iterator[PreparedTiming]:
-    """The target, ready to be measured, under the settings wanted. Raises SpecError, UsageError, ForwardError."""
+    """Yield the target, ready to be measured, with the settings applied. Raises SpecError, UsageError, ForwardError."""
     from archscope import targets
     from archscope.backends import traits_of
     from archscope.measure import with_settings
@@ -110,7 +112,7 @@ def _prepare_spec(
     dtype: str | None,
     how: TimingOptions,
 ) -> PreparedTiming:
-    from archscope import compile as workshop
+    from archscope import compile as compiler
 
     def planned(batch: int | None) -> Any:
         return compile_plan(
@@ -142,8 +144,8 @@ def _prepare_spec(
         width = kind.itemsize if kind else 4
         refuse_large_spec(plan, place, width, train=how.train, predict=lambda: on_meta(plan))
     watch = RowMapHolder()
-    report = recorded(plan, device, extra_context=watch.attach, tell=how.progress)
-    module = workshop.build(plan, device=place, dtype=kind).train(how.train)
+    report = recorded(plan, device, extra_context=watch.attach, progress=how.progress)
+    module = compiler.build(plan, device=place, dtype=kind).train(how.train)
     call = tuple(example_inputs(plan, place, kind).values()), dict[str, Any]()
     predict = None if given.input is not None else lambda batch: on_meta(planned(batch))
     return PreparedTiming(module, call, report, place, row_map=watch.row_map, predict=predict)
@@ -152,35 +154,38 @@ def _prepare_spec(
 def _prepare_module(
     target: Any, arguments: Mapping[str, Any], given: GivenInputs, device: str, dtype: str | None, how: TimingOptions
 ) -> PreparedTiming:
-    subject, args, kwargs = prepare_target(target, arguments, given, device, dtype)
-    place = subject.main_device
-    if subject.live and how.channels_last:
+    target_module, args, kwargs = prepare_target(target, arguments, given, device, dtype)
+    place = target_module.main_device
+    if target_module.live and how.channels_last:
         raise UsageError("a live module is measured as it is", "model.to(memory_format=torch.channels_last) first")
     watch = RowMapHolder()
 
-    def recorded(subject: TargetModule, args: Any, kwargs: Any, **beside: Any) -> Report:
+    def recorded(target_module: TargetModule, args: Any, kwargs: Any, **more: Any) -> Report:
         own = {
             "train": how.train,
             "backward": how.train,
             "track_memory": True,
             "fused_like": fused_kernels_device(place),
-            **beside,
+            **more,
         }
-        return summarize_target(subject, args, kwargs, given, **own)
+        return summarize_target(target_module, args, kwargs, given, **own)
 
     def on_meta(batch: int) -> PredictedMemory | None:
         there = prepare_target(target, arguments, replace(given, batch=batch), "meta", dtype)
         return predict_memory(recorded(*there).trace, optimizer=how.optimizer_name)
 
-    report = recorded(subject, args, kwargs, extra_context=watch.attach)
+    report = recorded(target_module, args, kwargs, extra_context=watch.attach)
     _refuse_mismatches(report)
-    predict = None if subject.live or given.input is None or given.has_call_arguments else on_meta
-    return PreparedTiming(subject.module, (args, kwargs), report, place, subject.live, watch.row_map, predict)
+    predict = None if target_module.live or given.input is None or given.has_call_arguments else on_meta
+    return PreparedTiming(
+        target_module.module, (args, kwargs), report, place, target_module.live, watch.row_map, predict
+    )
 
 
 def fused_kernels_device(device: str) -> str:
-    """The device whose fused kernels memory on meta is predicted for: that which is measured, else the one at hand, if
-    it can be asked."""
+    """Return the device for whose fused kernels memory is predicted: that of the measurement, or, on meta, the
+    default device if it can be used.
+    """
     from archscope.backends import backend_of, default_device
 
     if device != "meta":
@@ -190,7 +195,7 @@ def fused_kernels_device(device: str) -> str:
 
 
 class RowMapHolder:
-    """Keeps the CallRowMap of the last recorded run."""
+    """Holds the CallRowMap of the last recorded run."""
 
     def __init__(self) -> None:
         self.row_map: CallRowMap | None = None
@@ -203,8 +208,8 @@ class RowMapHolder:
 
 
 def _refuse_mismatches(report: Report) -> None:
-    """Raises ForwardError where operands do not fit: such a model does not run."""
+    """Raise ForwardError if operands do not fit: such a model does not run."""
     if report.trace.mismatches:
         finding = next(finding for finding in report.findings if finding.level == "error")
         where = finding.place or Span(report.target, 0, 0)
-        raise ForwardError(Problem(where, finding.message, "archscope check shows where the shapes part"), report)
+        raise ForwardError(Problem(where, finding.message, "archscope check shows where the shapes differ"), report)

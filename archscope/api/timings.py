@@ -1,6 +1,6 @@
-"""Timings: a target → PreparedTiming → the module as it is called in use → measured → Timing.
+"""`time` and `time_grid`: the measured time and memory of a target, with the ceilings of the device.
 
-report + Measurement + Ceilings + predicted memory → Timing        batch sizes × dtypes → Grid
+PreparedTiming → Measurement, Ceilings, predicted memory → Timing        batch sizes × dtypes → Grid
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def time(
     dtype: str | None = None,
     **wanted: Any,
 ) -> Timing:
-    """How long a spec, a Python target or a live nn.Module takes on a device, as a whole and row by row, beside the
-    least that the device allows; and how much memory it needs.
+    """Return the time of a spec, a Python target or a live nn.Module on a device, in whole and for each row, with the
+    least time that the device allows, and its memory.
 
-    Options are those of `summarize`, and: seconds (5.0: the budget of all runs), rows (each row's time), roofline (held
-    against the device's ceilings, which are measured once if they never were), train (a step: forward, backward,
-    optimizer), optimizer (`sgd`, `momentum`, `adam`, `adamw`), compile (torch.compile: then there are no rows),
-    channels_last, threads, tf32 (on a GPU; None leaves torch's settings), seed, allow_python, progress (told in words),
-    ask (told the share that is done). A live module stays as it is. A KeyboardInterrupt ends it, with what is measured
-    so far. Raises SpecError, UsageError, ForwardError.
+    Options are those of `summarize`, and: seconds (5.0: the budget of all runs), rows (time each row), roofline
+    (compare with the device's ceilings, which are measured if they are not cached), train (a step: forward, backward,
+    optimizer), optimizer (`sgd`, `momentum`, `adam`, `adamw`), compile (torch.compile; then there are no rows),
+    channels_last, threads, tf32 (on a GPU; None leaves torch's settings), seed, allow_python, progress (called with
+    messages), ask (called with the share that is done). A live module is not changed. A KeyboardInterrupt ends the
+    measurement, and the result so far is returned. Raises SpecError, UsageError, ForwardError.
     """
     how = _parse_timing_options(parse_options(wanted))
     set, batch = parse_option("set", set), parse_option("batch", batch)
@@ -60,12 +60,12 @@ def time(
         parse_option(name, value) for name, value in (("device", device), ("dtype", dtype), ("variant", variant))
     )
     given = GivenInputs(merge_inputs(inputs, input), args, kwargs, batch)
-    asked = {"set": set, "input": given.input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
-    asked |= {"dtype": dtype, "train": how.train, "seed": how.seed, "allow_python": how.allow_python}
+    options = {"set": set, "input": given.input, "args": args, "kwargs": kwargs, "batch": batch, "device": device}
+    options |= {"dtype": dtype, "train": how.train, "seed": how.seed, "allow_python": how.allow_python}
     with prepared_timing(target, variant, set or {}, given, device, dtype, how) as ready:
         if device == "auto" and not ready.live:
             warn_unused_gpu(ready.device)
-        return _time_prepared(replace(ready, report=with_request(ready.report, target, asked)), how)
+        return _time_prepared(replace(ready, report=with_request(ready.report, target, options)), how)
 
 
 def time_grid(
@@ -75,8 +75,10 @@ def time_grid(
     dtype: Sequence[str | None] = (None,),
     **options: Any,
 ) -> Grid:
-    """`time` for every dtype at every batch size, without rows; what was measured so far after a KeyboardInterrupt. One
-    that cannot run is told with its reason; where none can, the first reason is raised."""
+    """Return the timings for every dtype at every batch size, without rows; after a KeyboardInterrupt, those so far.
+
+    A combination that cannot run has its reason in the grid; if none can run, the first error is raised.
+    """
     from archscope.render import grids, views
 
     dtype = [parse_option("dtype", kind) for kind in dtype]
@@ -106,20 +108,20 @@ def time_grid(
 
 
 def _refuse_many_threads(threads: int | None) -> None:
-    """Raises UsageError for a number that no machine like this one can start."""
+    """Raise UsageError for an invalid number of threads."""
     most = 16 * (os.cpu_count() or 1)
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
         raise UsageError(f"{threads!r} threads on {os.cpu_count()} cores", f"from 1 to {most}")
 
 
 def _refuse_unknown_optimizer(name: str | None) -> None:
-    """Raises UsageError."""
+    """Raise UsageError for an unknown optimizer."""
     if name is not None and name not in OPTIMIZERS:
         raise UsageError(f"unknown optimizer {name!r}", did_you_mean(str(name), OPTIMIZERS) or ", ".join(OPTIMIZERS))
 
 
 def _refuse_unknown_dtypes(dtypes: Sequence[str | None]) -> None:
-    """Raises UsageError for a dtype that is none, before anything is measured."""
+    """Raise UsageError for an unknown dtype, before anything is measured."""
     from archscope import targets
 
     for dtype in dtypes:
@@ -131,18 +133,20 @@ def _share_of_cell(ask: ShareProgress, done: int, of: int) -> ShareProgress:
 
 
 def _parse_timing_options(options: Mapping[str, Any]) -> TimingOptions:
-    """Raises KeywordError for an option that there is none of, UsageError for one that makes no sense."""
+    """Return the options of a measurement. Raises KeywordError for an unknown option, UsageError for an invalid
+    value.
+    """
     unknown = [name for name in options if name not in TimingOptions.__dataclass_fields__]
     if unknown:
         raise unknown_keyword_error("time", unknown[0], [*keyword_names(time), *TimingOptions.__dataclass_fields__])
-    wanted = TimingOptions(**options)
-    if not isinstance(wanted.seconds, int | float) or not 0 < wanted.seconds < math.inf:
-        raise UsageError(f"a budget of {wanted.seconds!r} seconds measures nothing", "seconds=5")
-    _refuse_many_threads(wanted.threads)
-    _refuse_unknown_optimizer(wanted.optimizer)
-    if wanted.optimizer is not None and not wanted.train:
+    parsed = TimingOptions(**options)
+    if not isinstance(parsed.seconds, int | float) or not 0 < parsed.seconds < math.inf:
+        raise UsageError(f"a budget of {parsed.seconds!r} seconds measures nothing", "seconds=5")
+    _refuse_many_threads(parsed.threads)
+    _refuse_unknown_optimizer(parsed.optimizer)
+    if parsed.optimizer is not None and not parsed.train:
         raise UsageError("an optimizer steps in training only", "train=True")
-    return wanted
+    return parsed
 
 
 # ------------------------------------------------------------ measured
@@ -162,8 +166,8 @@ def _time_prepared(prepared: PreparedTiming, how: TimingOptions) -> Timing:
         ceilings = ceilings_of(prepared.device, threads=how.threads, progress=how.progress)
     found, options, free = _measure_prepared(prepared, how)
     if prepared.report.trace.device != prepared.device:
-        told = f"the model and its inputs lie on {prepared.report.trace.device}: what {prepared.device} does is timed"
-        found = replace(found, notes=(*found.notes, told))
+        note = f"the model and its inputs lie on {prepared.report.trace.device}: what {prepared.device} does is timed"
+        found = replace(found, notes=(*found.notes, note))
     if found.whole_run is None:
         raise KeyboardInterrupt
     footprint, interrupted = _make_footprint(prepared, predicted, found, free, how)
@@ -172,8 +176,9 @@ def _time_prepared(prepared: PreparedTiming, how: TimingOptions) -> Timing:
 
 
 def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Measurement, ShownOptions, int | None]:
-    """And the options to be shown, and the bytes that were free beside what is held. Raises ForwardError where the
-    module fails, though its recorded run did not."""
+    """Return the measurement, the options to be shown, and the bytes that were free beside the allocated ones. Raises
+    ForwardError if the module fails.
+    """
     from archscope import measure, targets
 
     workload, options = _make_workload(prepared, how)
@@ -194,13 +199,13 @@ def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Mea
 
 
 def _timing_error(error: BaseException, report: Report) -> ForwardError:
-    said, kind = " ".join(str(error).split())[:200], type(error).__name__
-    cure = 'optimizer="sgd"' if "sparse gradients" in said else ""
-    return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {said}", cure), report)
+    message, kind = " ".join(str(error).split())[:200], type(error).__name__
+    cure = 'optimizer="sgd"' if "sparse gradients" in message else ""
+    return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {message}", cure), report)
 
 
 def _make_workload(prepared: PreparedTiming, how: TimingOptions) -> tuple[Workload, ShownOptions]:
-    """What is measured, and the options to be shown."""
+    """Return the workload that is measured, and the options to be shown."""
     from archscope import measure
     from archscope.record import DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE
 
@@ -224,7 +229,9 @@ def _make_footprint(
     free: int | None,
     how: TimingOptions,
 ) -> tuple[Footprint, bool]:
-    """And whether somebody broke off while the largest batch was looked for. free: bytes, beside what is held."""
+    """Return the memory, and whether the search for the largest batch was interrupted. free: bytes beside the
+    allocated ones.
+    """
     measured = None if found.peak is None or found.held is None else found.peak + found.held
     batch = prepared.report.batch
     available = None if free is None or found.held is None else free + found.held

@@ -1,4 +1,4 @@
-"""What pytest asks of one variant of a spec: VariantUnderTest, compiled once, run once on shapes alone → findings."""
+"""One variant of a spec for pytest: compiled once, run once on meta → findings for its tests."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def relative_name(path: Path) -> str:
-    """A file as messages name it: from the current directory, where it lies below."""
+    """Return the name of a file for messages: relative to the current directory, if it is below that."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 @contextmanager
 def quiet_analysis() -> Iterator[None]:
-    """What torch warns of while a net is compiled or run on shapes is no matter of the project's `filterwarnings`.
+    """Suppress torch's warnings during an analysis, so that the project's `filterwarnings` does not apply to them.
 
-    Python's cycle collector rests meanwhile: it would go through all of torch and all tests again and again.
+    Python's cyclic garbage collection is paused too: it would traverse all of torch and all tests again and again.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -50,7 +50,7 @@ def quiet_analysis() -> Iterator[None]:
 
 
 def spec_text_findings(path: Path) -> Sequence[Finding]:
-    """What is wrong with the text of a spec."""
+    """Return the problems in the text of a spec as findings."""
     try:
         variants(relative_name(path))
     except ArchscopeError as error:
@@ -66,20 +66,20 @@ def error_findings(error: ArchscopeError) -> Sequence[Finding]:
 
 @dataclass(frozen=True)
 class CompiledVariant:
-    """A net's plan, or why there is none."""
+    """A net's plan, or the findings that say why there is none."""
 
     plan: Plan | None = None
     findings: Sequence[Finding] = ()
 
     @property
     def is_python_only(self) -> bool:
-        """Whether there is none for the sake of Python code alone, which may not be run."""
+        """True if the net could not be compiled only because it contains Python code that may not be run."""
         return bool(self.findings) and all(fault.help == ALLOW_PYTHON_HELP for fault in self.findings)
 
 
 @dataclass(frozen=True)
 class VariantVerdict:
-    """What one run of a net showed: its faults, whatever speaks against each expectation, and its report."""
+    """The result of one run of a net: its errors, the findings against each expectation, and its report."""
 
     findings: Sequence[Finding] = ()
     unmet: Mapping[Expectation, Sequence[Finding]] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class VariantVerdict:
 
 @dataclass(frozen=True)
 class VariantUnderTest:
-    """One variant of a spec: compiled when its tests are listed, run on shapes alone when the first of them asks."""
+    """One variant of a spec: compiled when its tests are collected, run on meta by the first test that needs it."""
 
     path: Path
     variant: str | None
@@ -109,7 +109,7 @@ class VariantUnderTest:
 
     @property
     def expected(self) -> Sequence[Expectation]:
-        """None of a net that cannot be compiled; its `check` says why."""
+        """The expectations; none for a net that cannot be compiled."""
         return self.compiled.plan.expected if self.compiled.plan else ()
 
     @cached_property
@@ -120,7 +120,7 @@ class VariantUnderTest:
             with quiet_analysis():
                 report = summaries.summarize_plan(self.compiled.plan, device="meta")
         except ForwardError as error:
-            report = error.report  # type: ignore[assignment]  # the ground knows no reports
+            report = error.report  # type: ignore[assignment]  # errors.py does not import Report
         except ArchscopeError as error:
             return VariantVerdict(error_findings(error))
         return VariantVerdict(
@@ -130,7 +130,7 @@ class VariantUnderTest:
         )
 
     def check_findings(self) -> Sequence[Finding]:
-        """Every error that is no expectation, as `archscope check` tells it, with the fixes that it tries."""
+        """Return all errors except unmet expectations, as `archscope check` reports them, with fixes."""
         if not self.verdict.findings:
             return ()
         with quiet_analysis():
@@ -142,26 +142,28 @@ class VariantUnderTest:
 
     @property
     def budgets(self) -> Sequence[str]:
-        """Of what the project sets a budget: `params`, `macs`; of nothing where the net cannot be compiled."""
+        """The quantities with a budget in the project, `params` and `macs`; none if the net cannot be compiled."""
         if self.project is None or self.compiled.plan is None:
             return ()
         most = {"params": self.project.max_params, "macs": self.project.max_macs}
         return [name for name, limit in most.items() if limit is not None]
 
     def budget_findings(self, quantity: str) -> Sequence[Finding]:
-        """What is over the project's budget, unless a rule or a comment that ignores it says that this is meant."""
+        """Return the findings that exceed the project's budget, unless a setting or a comment ignores their rule."""
         project, report = self.project, self.verdict.report
         if report is None or project is None:
             return self.verdict.findings
-        law = make_policy(**{name: getattr(project, name) for name in ("select", "ignore", "max_params", "max_macs")})
-        kept = law.check_result(
-            self.target, CheckRun(find_over_budget(report, law.budget), report), load(self.path).sources
+        policy = make_policy(
+            **{name: getattr(project, name) for name in ("select", "ignore", "max_params", "max_macs")}
+        )
+        counted = policy.check_result(
+            self.target, CheckRun(find_over_budget(report, policy.budget), report), load(self.path).sources
         ).findings
-        return [finding for finding in kept if finding.rule == f"budget-{quantity}"]
+        return [finding for finding in counted if finding.rule == f"budget-{quantity}"]
 
 
 def expectation_findings(expected: Expectation, report: Report) -> Sequence[Finding]:
-    """What speaks against an expectation; after a forward pass that failed no figure is known."""
+    """Return the findings against an expectation; after a failed forward pass no figure is known."""
     if report.trace.failure and expected.met is None:
         return non_expectation_errors(report.findings)
     return unmet_expectations([expected], report)

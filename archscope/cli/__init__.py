@@ -1,7 +1,4 @@
-"""The door for people: `archscope COMMAND`. main → options → program → output.
-
-Ctrl-C is heeded before anything else is imported.
-"""
+"""The command line, `archscope COMMAND`: `main` installs the handling of Ctrl-C before it imports anything else."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """The program: a closed pipe and Ctrl-C end it quietly, whatever Ctrl-C has become on its way."""
+    """Run the program; a closed pipe and Ctrl-C end it without a traceback."""
     interrupts = install_handler()
     try:
         from archscope.cli import program

@@ -1,4 +1,4 @@
-"""`check`: what is found → text, a document for machines, a baseline. What the project asks for is wrong → the same."""
+"""The output of `check`: text, a document for machines, or a baseline; also of mistakes in the project's settings."""
 
 from __future__ import annotations
 
@@ -36,29 +36,31 @@ def run_check(
     saving: bool,
     repairing: bool = False,
 ) -> list[Any]:
-    """What the library's `check` finds, or what its `repair` would change. named: whether the command line names the
-    targets, not the project."""
+    """Return the results of the library's `check`, or of its `repair`.
+
+    named: the command line names the targets, and not the project.
+    """
     from archscope import api
 
-    ask = api.repair if repairing else api.check
-    asks_nothing = named or options["input"] is not None
+    call = api.repair if repairing else api.check
+    is_explicit = named or options["input"] is not None
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            found = list(ask(*wanted, **library_options(with_project_settings(options, project, saving=saving))))
+            found = list(call(*wanted, **library_options(with_project_settings(options, project, saving=saving))))
     except UsageError as error:
-        if asks_nothing:
+        if is_explicit:
             raise
         raise UsageError(error.message, input_key_help(error.help), error.place) from None
-    return found if asks_nothing or repairing else [with_input_key_help(item) for item in found]
+    return found if is_explicit or repairing else [with_input_key_help(item) for item in found]
 
 
 def input_key_help(help: str) -> str:
-    """A help that speaks of an input, with where it can be said."""
+    """Return a help on an input with the key of pyproject.toml that gives it."""
     return f"{help}; {NO_INPUT_KEY}" if INPUT_KEYWORD.search(help) else help
 
 
 def with_input_key_help(item: Any) -> Any:
-    """What was found about a target of the project's."""
+    """Return the result for a target of the project, with such help."""
     return replace(item, findings=tuple(replace(f, help=input_key_help(f.help)) for f in item.findings))
 
 
@@ -66,9 +68,10 @@ def with_input_key_help(item: Any) -> Any:
 def errors_as_document(
     format: str, level: str, output: str | None, *, baseline: str | None, files: Iterable[str | None]
 ) -> Iterator[None]:
-    """What is wrong in the project's settings, or in the baseline that they name, as the document of a machine's
-    format, where there is one. baseline: that of the command line. files: what is read or written too, and is no place
-    for the document."""
+    """Print an error in the project's settings, or in its baseline, as a document, if the format is one for machines.
+
+    baseline: that of the command line. files: other files that are read or written, to which no document is written.
+    """
     try:
         yield
     except UsageError as error:
@@ -83,13 +86,13 @@ def errors_as_document(
 
 
 def baseline_document(checked: Sequence[Checked]) -> str:
-    """The reports of all targets but for those that do not run; these are named on standard error."""
+    """Return the reports of all targets that run; names the others on standard error."""
     from archscope.render import json_csv
 
     able = {item.target: item.report for item in checked if item.report and not item.report.broken}
     ran = {target: report for target, report in able.items() if report.trace.finished}
     if not ran:
-        raise UsageError("no target runs, so there is no baseline to save", "mend what check finds first")
+        raise UsageError("no target runs, so there is no baseline to save", "fix what check finds first")
     for item in checked:
         if item.target not in ran:
             why = "did not run" if item.report is None else "does not run"

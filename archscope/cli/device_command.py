@@ -1,4 +1,4 @@
-"""`archscope device`: options → one library call → a table or a document."""
+"""The command `archscope device`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ DEVICE_FORMATS = ("table", "markdown", "csv", "json")
 @click.command()
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu or cuda[:i]; auto: CUDA if there is one.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the CPU.")
-@click.option("--again", is_flag=True, help="Measure anew, whatever is kept.")
-@click.option("--list", "listed", is_flag=True, help="Say which devices are here; measure nothing.")
-@click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
+@click.option("--again", is_flag=True, help="Measure anew, even if cached.")
+@click.option("--list", "listed", is_flag=True, help="List the devices; measure nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Report progress.")
 @format_option(DEVICE_FORMATS)
 @OUTPUT_OPTION
 def device(
     device: str, threads: int | None, again: bool, listed: bool, verbose: bool, format: str, output: str | None
 ) -> None:
-    """What this device can do at most: products, bytes, launches."""
+    """Measure what this device can do at most: products, bytes, launches."""
     with errors_printed():
         from archscope import api
 

@@ -1,7 +1,7 @@
-"""`check --fix` and `check --diff`: Repairs → files written whole, or their changes as one unified diff.
+"""`check --fix` and `check --diff`: Repairs are written to their files, or printed as one unified diff.
 
-A file is written only if it still holds what was checked; its line ends and its mode are kept. With `-o`, the mended
-spec goes there and the file stays as it is.
+A file is written only if it still has the text that was checked; its line ends and its mode are kept. With `-o`, the
+fixed spec is written there, and the file is not changed.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ import click
 from archscope.cli.output import echo, write_output
 from archscope.cli.output_files import changed_file_error, refuse_unwritable, unwritable_error, write_atomically
 from archscope.errors import UsageError
-from archscope.report import Checked, Fix
 from archscope.spec.bundled_networks import TARGET_PREFIX
 
 if TYPE_CHECKING:
     from archscope.api import Repair
 
 FIX_EACH = -1
-"""`--fix` without a number: the first fix of each conflict that changes nothing else."""
+"""The value of `--fix` without a number: the first fix of each conflict that changes nothing else."""
 
 
 class FixCommand(click.Command):
-    """A command whose `--fix` may be followed by a number; what else follows it is a target."""
+    """A command whose `--fix` may be followed by a number; anything else after it is a target."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The arguments with `--fix` and its number as one."""
+        """Return the arguments with `--fix` and its number joined."""
         given: list[str] = []
         for position, argument in enumerate(args):
             if given[-1:] == [f"--fix={FIX_EACH}"] and args[position - 1] == "--fix" and argument.isdecimal():
@@ -41,7 +40,7 @@ class FixCommand(click.Command):
 
 
 def is_repair_wanted(fix: int | None, diff: bool, options: Mapping[str, Any]) -> bool:
-    """Whether repairs are wanted at all. Raises UsageError for wishes that exclude each other."""
+    """Return whether `--fix` or `--diff` is given. Raises UsageError for options that exclude each other."""
     if fix is not None and diff:
         raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")
     if (fix is not None or diff) and (options["set"] or options["arg"] or options["input"] is not None):
@@ -51,7 +50,7 @@ def is_repair_wanted(fix: int | None, diff: bool, options: Mapping[str, Any]) ->
 
 
 def echo_unfixed(repairs: Iterable[Repair]) -> None:
-    """Says on standard error where nothing was changed though something is wrong, and what there is to choose from."""
+    """Report on standard error which targets have errors and were not changed, and which fixes there are."""
     for repair in repairs:
         left = [finding for item in repair.checked for finding in item.errors().findings]
         choices = next((finding.fixes for finding in left if finding.fixes), ())
@@ -71,19 +70,19 @@ def is_spec_target(target: str) -> bool:
 
 
 def write_repairs(repairs: Sequence[Repair], output: str | None = None) -> None:
-    """Writes every changed file, or the one mended spec to `output`, and says on standard error what was changed.
+    """Write every changed file, or the one fixed spec to `output`, and report the fixes on standard error.
 
-    Raises UsageError where `output` cannot hold all of it, nothing was mended, or a file may not be written.
+    Raises UsageError if `output` cannot hold all of it, nothing was fixed, or a file cannot be written.
     """
     steps = [(file, repair.before[file], text) for repair in repairs for file, text in repair.after.items()]
     latest = {file: (before, after) for file, before, after in steps}
     if output is not None:
         if len(latest) != 1:
             names = ", ".join(latest) or "no file"
-            raise UsageError(f"-o takes one mended spec; {names} would change", "name one target that can be mended")
+            raise UsageError(f"-o takes one fixed spec; {names} would change", "name one target that can be fixed")
         (file, (before, after)), target = next(iter(latest.items())), repairs[0].target
         if not target.startswith(file.removesuffix(".yaml") if file.startswith(TARGET_PREFIX) else file):
-            raise UsageError(f"what mends {target} stands in {file}", "leave -o out, or check that file")
+            raise UsageError(f"the fix of {target} changes {file}", "leave -o out, or check that file")
         write_output(fixed_text(before, after), output, verbatim=True)
     else:
         first = {file: before for file, before, _ in reversed(steps)}
@@ -94,15 +93,17 @@ def write_repairs(repairs: Sequence[Repair], output: str | None = None) -> None:
 
 
 def fixed_text(before: str, after: str) -> str:
-    """A mended text with the line ends of the file that it comes from."""
+    """Return a fixed text with the line ends of its file."""
     from archscope.spec.text_diff import with_line_endings
 
     return with_line_endings(after, before)
 
 
 def write_files(texts: Mapping[str, tuple[str, str]]) -> None:
-    """Writes files: name → what was read, and what is to be there. All of them are looked at before the first is
-    written. Raises UsageError as `write_file` does."""
+    """Write files: name → (text that was read, new text). All are checked before the first is written.
+
+    Raises UsageError as `write_file` does.
+    """
     for file, (before, _) in texts.items():
         read_unchanged(file, before)
     for file, (before, after) in texts.items():
@@ -110,17 +111,17 @@ def write_files(texts: Mapping[str, tuple[str, str]]) -> None:
 
 
 def write_file(file: str, before: str, after: str) -> None:
-    """Raises UsageError where the file comes with archscope, has changed meanwhile or cannot be written."""
-    held = read_unchanged(file, before)
-    mark = codecs.BOM_UTF8 if held.startswith(codecs.BOM_UTF8) else b""
+    """Write one file. Raises UsageError if it comes with archscope, has changed meanwhile or cannot be written."""
+    content = read_unchanged(file, before)
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
     try:
-        write_atomically(Path(file), mark + fixed_text(before, after).encode(), instead_of=held)
+        write_atomically(Path(file), mark + fixed_text(before, after).encode(), instead_of=content)
     except OSError as error:
         raise unwritable_error(file, error) from None
 
 
 def read_unchanged(file: str, before: str) -> bytes:
-    """What a file holds, the same as when it was read. Raises UsageError as `write_file` does."""
+    """Return the content of a file. Raises UsageError if it is not the text that was read, as `write_file` does."""
     if file.startswith(TARGET_PREFIX):
         raise UsageError(f"{file} comes with archscope and is not changed", "-o FILE writes the changed spec to FILE")
     refuse_unwritable(file)
@@ -131,16 +132,3 @@ def read_unchanged(file: str, before: str) -> bytes:
     if data.decode("utf-8-sig", errors="replace") != before:
         raise changed_file_error(file)
     return data
-
-
-def joined_diff(repairs: Iterable[Repair]) -> str:
-    return "".join(repair.diff for repair in repairs)
-
-
-def checked_after_repair(repairs: Iterable[Repair]) -> list[Checked]:
-    """What is found after the repairs."""
-    return [item for repair in repairs for item in repair.checked]
-
-
-def applied_fixes(repairs: Iterable[Repair]) -> Sequence[Fix]:
-    return [fix for repair in repairs for fix in repair.fixes]

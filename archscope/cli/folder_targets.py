@@ -1,5 +1,6 @@
-"""`flops FOLDER`, `flops --compare FOLDER`: every spec in it → its report on meta; one that cannot be had is told, and
-the others follow."""
+"""`flops FOLDER` and `flops --compare FOLDER`: the reports of all specs; those without a report are named on standard
+error.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ Compare = Callable[[Any, Mapping[str, Any]], "Comparison"]
 
 @dataclass(frozen=True)
 class FolderReports:
-    """The reports of the targets that have one, of as many as were wanted. code: the exit code of those that have none;
-    each was told."""
+    """The reports of the targets that have one, and the number of targets. code: the exit code of those without a
+    report.
+    """
 
     reports: tuple[Report, ...]
     wanted: int
@@ -34,7 +36,7 @@ class FolderReports:
 
 
 def summarize_each(targets: Sequence[str], options: Mapping[str, Any], summarize: Summarize) -> FolderReports:
-    """The reports of several targets, in their order; of one alone, whatever stops it is raised."""
+    """Return the reports of several targets in their order; a single target raises its error."""
     each = expand_targets(targets)
     options = with_meta_device(options) if each != list(targets) else options
     reports, code = collect_each(each, lambda target: summarize(target, options), folder=each != list(targets))
@@ -42,8 +44,9 @@ def summarize_each(targets: Sequence[str], options: Mapping[str, Any], summarize
 
 
 def cross_check_each(targets: Sequence[str], cross_check: Callable[[str], CrossCheck]) -> tuple[list[CrossCheck], int]:
-    """The cross-checks of several targets, and the exit code of those that have none; of one alone, whatever stops it
-    is raised."""
+    """Return the cross-checks of several targets, and the exit code of those without one; a single target raises its
+    error.
+    """
     each = expand_targets(targets)
     return collect_each(each, cross_check, folder=each != list(targets))
 
@@ -51,9 +54,12 @@ def cross_check_each(targets: Sequence[str], cross_check: Callable[[str], CrossC
 def compare_each(
     targets: Sequence[Any], options: Mapping[str, Any], compare: Compare, *, folder: bool
 ) -> tuple[Comparison, int]:
-    """The comparison of those targets that have reports, and the exit code of the others; of one alone, whatever stops
-    it is raised. targets: as the library's `compare` takes them. folder: whether one of them was a folder."""
-    from archscope.comparison import compare_reports as joined
+    """Return the comparison of the targets that have reports, and the exit code of the others; a single one raises
+    its error.
+
+    targets: as for the library's `compare`. folder: one of them was a folder.
+    """
+    from archscope.comparison import compare_reports
 
     options = with_meta_device(options) if folder else options
     parts, code = collect_each(targets, lambda target: compare(target, options), folder=folder)
@@ -61,12 +67,15 @@ def compare_each(
     if not reports:
         raise UsageError("there is no net to compare", "name specs that hold a net, or Python code that gives one")
     names = [name for part in parts for name in part.names]
-    return joined(reports, views=parts[0].views, names=names, against=options["against"]), code
+    return compare_reports(reports, views=parts[0].views, names=names, against=options["against"]), code
 
 
 def collect_each(targets: Sequence[T], get: Callable[[T], R], *, folder: bool) -> tuple[list[R], int]:
-    """What can be had of several targets, and the exit code of the others, of which each is told why; of one alone that
-    is raised. folder: whether one of them was a folder, whose libraries of blocks are passed over."""
+    """Return the results of several targets, and the exit code of the others, whose errors are printed; a single one
+    raises.
+
+    folder: one of them was a folder; then libraries of blocks are skipped.
+    """
     found, code = list[R](), 0
     for target in targets:
         try:
@@ -86,19 +95,19 @@ def expand_targets(targets: Sequence[str]) -> list[str]:
 
 
 def with_meta_device(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options of a folder: costs are the same on meta, and no net is too big there."""
+    """Return the options of a folder: costs are the same on meta, where any net fits."""
     return {**options, "device": "meta"} if options["device"] == "auto" else options
 
 
 def echo_error(target: str, error: ArchscopeError | ForwardCliError) -> int:
-    """Says why a target has no report, and gives the exit code of that."""
-    said = reword(str(error))
-    echo(said if target in said else f"{target}: {said}", err=True)
+    """Print why a target has no report, and return the exit code."""
+    message = reword(str(error))
+    echo(message if target in message else f"{target}: {message}", err=True)
     return EXIT_FOUND if isinstance(error, ForwardError | ForwardCliError) else EXIT_WRONG
 
 
 def is_block_library(target: str) -> bool:
-    """Whether a spec can be read and holds blocks alone, so that there is nothing to count."""
+    """Return whether a spec can be read and contains only blocks, so that there is nothing to count."""
     from archscope import api
 
     try:

@@ -1,4 +1,4 @@
-"""`--input` as it is written → what the library takes.
+"""The option `--input`: its text → the library's `input`.
 
 input := [path =] tensor  |  path == value
 tensor := [dtype :] shape [: low .. high]
@@ -8,7 +8,7 @@ path  := name or position ( . name or position )*
 tokens=int64:1x128:0..50257          {"tokens": ("int64", (1, 128), (0, 50257))}
 batch.image=1x3x32x32                {"batch": {"image": (1, 3, 32, 32)}}
 pair.0=1x4, pair.1=1x4               {"pair": [(1, 4), (1, 4)]}
-scale==2.0                           a plain value, read as `--arg` reads it
+scale==2.0                           a plain value, parsed like `--arg`
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TENSOR_PATTERN = re.compile(
     r"(?:(?P<dtype>[a-z][a-z0-9]*):)?(?P<shape>\d+(?:[x,×]\d+)*)?(?::(?P<low>-?\d+)\.\.(?P<high>-?\d+))?"
 )
 MAX_DIGITS = 30
-"""How many digits a number may have."""
+"""The most digits of a number."""
 INPUT_EXAMPLES = "1x3x224x224, x=1,128, x=int64:1x128:0..50257 or batch.image=1x3x32x32"
 
 
@@ -36,7 +36,7 @@ class InputOption(NamedTuple):
 
 
 def parse_inputs(texts: Sequence[str], read: Callable[[str], Any]) -> InputOption:
-    """All `--input` of a command; `read` reads a plain value. Raises ValueError."""
+    """Return all `--input` options of a command; `read` parses a plain value. Raises ValueError."""
     bare = [parse_tensor(text.strip() or "nothing") for text in texts if "=" not in text]
     named = [text.split("=", 1) for text in texts if "=" in text]
     tensors = nest_inputs((name.strip(), parse_tensor(value)) for name, value in named if not value.startswith("="))
@@ -51,10 +51,10 @@ def parse_inputs(texts: Sequence[str], read: Callable[[str], Any]) -> InputOptio
 
 
 def parse_tensor(text: str) -> Any:
-    """`int64:1x128:0..9` → ("int64", (1, 128), (0, 9)). Raises ValueError."""
+    """Return `int64:1x128:0..9` as ("int64", (1, 128), (0, 9)). Raises ValueError."""
     match = TENSOR_PATTERN.fullmatch(compact_shape(text))
     if not match:
-        raise ValueError(f"{text!r} is no shape such as {INPUT_EXAMPLES}{plain_value_hint(text)}")
+        raise ValueError(f"{text!r} is not a shape such as {INPUT_EXAMPLES}{plain_value_hint(text)}")
     longest = max(map(len, re.findall(r"\d+", text)), default=0)
     if longest > MAX_DIGITS:
         raise ValueError(f"a number of {longest:,} digits is too large")
@@ -66,41 +66,43 @@ def parse_tensor(text: str) -> Any:
 
 
 def compact_shape(text: str) -> str:
-    """`1 3 28 28`, `(1, 3, 28, 28)` and `1 x 3` as `1x3x28x28`: without brackets and spaces, sizes joined by x."""
+    """Return `1 3 28 28`, `(1, 3, 28, 28)` and `1 x 3` as `1x3x28x28`: without brackets and spaces, sizes joined by
+    x.
+    """
     bare = re.sub(r"[(\[]\s*(\d[^()\[\]]*?),?\s*[)\]]", r"\1", text.strip())
     return re.sub(r"(?<=\d)\s+(?=\d)", "x", bare).replace(" ", "")
 
 
 def plain_value_hint(text: str) -> str:
-    """What to say to a value that is meant as it is written."""
+    """Return the help for a text that is meant as a plain value."""
     value = re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|true|false|none|null|'.*'", text.strip(), re.IGNORECASE)
     return "; a plain value follows '==': scale==2.0" if value else ""
 
 
 def nest_inputs(pairs: Iterable[tuple[str, Any]]) -> Any:
-    """`a.b`, value → {"a": {"b": value}}; keys that count from 0 make a list. Raises ValueError."""
+    """Return `a.b`, value as {"a": {"b": value}}; keys that count from 0 make a list. Raises ValueError."""
     tree: dict[str, Any] = {}
     for path, value in pairs:
         if not INPUT_PATH.fullmatch(path):
-            raise ValueError(f"{path!r} is no name of an input such as x or batch.image")
+            raise ValueError(f"{path!r} is not the name of an input such as x or batch.image")
         *way, last = path.split(".")
-        held = tree
+        branch = tree
         for key in way:
-            held = held.setdefault(key, InputBranch())
-            if not isinstance(held, InputBranch):
+            branch = branch.setdefault(key, InputBranch())
+            if not isinstance(branch, InputBranch):
                 raise ValueError(f"{path} lies in {key}, which is an input itself")
-        if last in held:
+        if last in branch:
             raise ValueError(f"{path} is given twice")
-        held[last] = value
+        branch[last] = value
     return branches_to_lists(InputBranch(tree))
 
 
 class InputBranch(dict[str, Any]):
-    """A mapping of inputs, unlike one that describes an input."""
+    """A mapping of inputs, unlike one that describes a single input."""
 
 
 def branches_to_lists(tree: Any) -> Any:
-    """The tree with lists in the place of mappings whose keys are 0, 1, 2 …"""
+    """Return the tree with lists in place of mappings whose keys are 0, 1, 2 …"""
     if not isinstance(tree, InputBranch):
         return tree
     whole = {key: branches_to_lists(value) for key, value in tree.items()}
@@ -109,7 +111,7 @@ def branches_to_lists(tree: Any) -> Any:
 
 
 def with_library_inputs(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the library's `input`, and its `kwargs` where there are plain values."""
+    """Return the options with the library's `input`, and with its `kwargs` if there are plain values."""
     given: InputOption = options["input"] or InputOption(None, {})
     return {**options, "input": given.tensors, **({"kwargs": given.values} if given.values else {})}
 
@@ -117,7 +119,7 @@ def with_library_inputs(options: Mapping[str, Any]) -> dict[str, Any]:
 def input_callback(
     read: Callable[[str], Any],
 ) -> Callable[[click.Context, click.Parameter, Sequence[str]], InputOption | None]:
-    """The callback of `--input`; None where there is none."""
+    """Return the callback of `--input`; it returns None without a value."""
 
     def called(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> InputOption | None:
         try:

@@ -1,7 +1,7 @@
-"""Which archscope this is: its version, and whether the other project of the same name is installed over it.
+"""The installed version of archscope, and the check for another project of the same name.
 
-Ours is the distribution `torch-archscope`; another project's distribution is called `archscope`. Both bring a package
-and a command `archscope`, so that the one that was installed later has overwritten files of the other.
+This is the distribution `torch-archscope`; the distribution `archscope` belongs to another project. Both install a
+package and a command `archscope`, so the later one has overwritten files of the earlier.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ OUR_DISTRIBUTION, OTHER_DISTRIBUTION = "torch-archscope", "archscope"
 
 
 def our_version() -> str:
-    """The version, also of a source tree that is not installed."""
+    """Return the version, also of a source tree that is not installed."""
     return installed_version(OUR_DISTRIBUTION) or "(run from a source tree)"
 
 
 def installed_version(name: str) -> str:
-    """The version of an installed distribution; empty where it is not installed."""
+    """Return the version of an installed distribution; "" if it is not installed."""
     try:
         found = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
-    return found.version if found.read_text("METADATA") else ""  # without it: left over from a build in a checkout
+    return (
+        found.version if found.read_text("METADATA") else ""
+    )  # without a RECORD: left over from a build in a checkout
 
 
 def name_clash_message() -> str:
-    """What to say where the other distribution is installed; empty where it is not."""
+    """Return a message if the other distribution is installed, else ""."""
     other = installed_version(OTHER_DISTRIBUTION)
     if not other:
         return ""
@@ -40,7 +42,7 @@ def name_clash_message() -> str:
 
 
 def import_error_message(error: ImportError) -> str:
-    """What to say of a module of ours that cannot be imported, where the other distribution explains it; else empty."""
+    """Return a message for a module of archscope that cannot be imported because of the other distribution, else ""."""
     ours = (error.name or "").partition(".")[0] == "archscope"
-    told = name_clash_message() if ours else ""
-    return f"{error}\n{told}" if told else ""
+    clash = name_clash_message() if ours else ""
+    return f"{error}\n{clash}" if clash else ""

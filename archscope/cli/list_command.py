@@ -1,4 +1,4 @@
-"""`archscope list`: the networks that there are to choose from."""
+"""The command `archscope list`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def list_networks(targets: tuple[str, ...], format: str, output: str | None) -> 
         try:
             networks = api.networks(*targets)
         except SpecError:
-            if format == "json":  # which holds every file, also one that cannot be read
+            if format == "json":  # a document has every file, also one that cannot be read
                 write_output(
                     json_csv.format_json(network_list.networks_document(api.networks(*targets, keep_going=True))),
                     output,

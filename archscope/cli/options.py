@@ -1,4 +1,4 @@
-"""Options: what a user writes after a command → checked Python values, under the names the library uses."""
+"""Options of the commands: their texts → checked Python values, by the names that the library uses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LITERAL_WORDS = {"true": True, "false": False, "null": None, "none": None}
 REPORT_FORMATS = ("table", "markdown", "csv", "json", "html")
 CHECK_FORMATS = ("table", "markdown", "json", "lines", "github", "sarif")
 MACHINE_FORMATS = CHECK_FORMATS[2:]
-"""Formats that hold every target, also one that cannot be read."""
+"""Formats whose documents have every target, also one that cannot be read."""
 FORMAT_BY_SUFFIX = {
     ".json": "json",
     ".csv": "csv",
@@ -34,17 +34,17 @@ FORMAT_BY_SUFFIX = {
     ".htm": "html",
     ".sarif": "sarif",
 }
-"""End of the file that is written → its format, where none is asked for."""
+"""Suffix of the output file → the format, if `--format` is not given."""
 NUMBER = re.compile(r"[+-]?(\d[\d_]*|0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+)")
 MOST_DIGITS = 200
-"""How long a number may be written: more digits than any figure of a net has."""
+"""The most digits of a number: more than any figure of a net has."""
 LEVEL_CHOICES = ("note", "warning", "error")
 
 
 def settings_callback(
     read: Callable[[str], Any],
 ) -> Callable[[click.Context, click.Parameter, Sequence[str]], dict[str, Any]]:
-    """A callback: `name=value` → {name: value}, with values as `read` reads them."""
+    """Return a callback that parses `name=value` to {name: value}, with values parsed by `read`."""
 
     def called(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -64,7 +64,9 @@ def settings_callback(
 
 
 def parse_scalar(text: str) -> Any:
-    """A param of a spec: numbers, lists, true, false and null are read, anything else is left to the language."""
+    """Return a param of a spec: numbers, lists, true, false and null are parsed, any other text is left to the
+    language.
+    """
     if text.lower() in LITERAL_WORDS:
         return LITERAL_WORDS[text.lower()]
     if len(text) > MOST_DIGITS and NUMBER.fullmatch(text):
@@ -76,33 +78,34 @@ def parse_scalar(text: str) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """An argument of Python's: as `scalar`, and the words of lists and mappings too. Raises ValueError where a bracket
-    stands and none of them can be read."""
+    """Return an argument of a Python target: as `parse_scalar`, also words in lists and mappings. Raises ValueError
+    for brackets that cannot be parsed.
+    """
     read = parse_scalar(text)
     if not isinstance(read, str) or not text.startswith(("[", "{", "(")):
         return read
     try:
         return ast.literal_eval(LiteralWords().visit(ast.parse(text, mode="eval")))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"{text!r} is no list or mapping such as [3, 4], [relu, null] or {{width: 64}}") from None
+        raise ValueError(f"{text!r} is not a list or mapping such as [3, 4], [relu, null] or {{width: 64}}") from None
 
 
 class LiteralWords(ast.NodeTransformer):
-    """Names in a literal as the words they are, true, false and null as values."""
+    """Replaces names in a literal by strings, and true, false and null by their values."""
 
     def visit_Name(self, node: ast.Name) -> ast.Constant:
         return ast.copy_location(ast.Constant(LITERAL_WORDS.get(node.id.lower(), node.id)), node)
 
 
 def parse_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """`path,macs` → names that exist."""
+    """Return the column names in `path,macs`. Raises BadParameter for unknown ones."""
     from archscope.render.columns import COLUMN_NAMES
 
     return parse_column_names(COLUMN_NAMES, option, text)
 
 
 def parse_cost_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """As `parse_columns`, and those of a comparison."""
+    """Return column names, also those of a comparison. Raises BadParameter for unknown ones."""
     from archscope.render.columns import COLUMN_NAMES
     from archscope.render.comparisons import COMPARISON_NAMES as COMPARED
 
@@ -110,7 +113,7 @@ def parse_cost_columns(_: click.Context, option: click.Parameter, text: str) -> 
 
 
 def parse_column_names(known: Sequence[str], option: click.Parameter, text: str) -> tuple[str, ...]:
-    """Columns that exist."""
+    """Return the column names in a text. Raises BadParameter for names that are not in `known`."""
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
         if name not in known:
@@ -120,7 +123,7 @@ def parse_column_names(known: Sequence[str], option: click.Parameter, text: str)
 
 
 def list_callback(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
-    """A callback: `1,8,64` → values, each once; a ValueError is a wrong option."""
+    """Return a callback that parses `1,8,64` to distinct values; a ValueError is a wrong option."""
 
     def called(_: click.Context, option: click.Parameter, text: str) -> tuple[Any, ...]:
         try:
@@ -132,7 +135,7 @@ def list_callback(read: Callable[[str], Any]) -> Callable[[click.Context, click.
 
 
 def parse_codes(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
-    """`a,b` and another `c` → (a, b, c), codes that exist."""
+    """Return the codes in `a,b` and another `c` as (a, b, c). Raises BadParameter for unknown ones."""
     from archscope.checks.selection import RULE_NAMES, rule_hint
 
     names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
@@ -143,7 +146,7 @@ def parse_codes(_: click.Context, option: click.Parameter, texts: Sequence[str])
 
 
 def value_callback(reader: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """A callback: the text as a value, where there is one; a ValueError is a wrong option."""
+    """Return a callback that parses a text, if one is given; a ValueError is a wrong option."""
 
     def read(_: click.Context, option: click.Parameter, text: str | None) -> Any:
         try:
@@ -159,7 +162,7 @@ def pairs_option(flag: str, read: Callable[[str], Any], help: str) -> Callable[[
 
 
 def combine_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator, in the order of the help text."""
+    """Return several options as one decorator, in the order of the help text."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -186,7 +189,7 @@ COMMON_OPTIONS = (
         help="Run the Python code that a spec's `python:` names, and in check pyproject.toml.",
     ),
     click.option("--quiet", is_flag=True, help="No warnings."),
-    click.option("-v", "--verbose", is_flag=True, help="Say what is being done."),
+    click.option("-v", "--verbose", is_flag=True, help="Report progress."),
 )
 TARGET_OPTIONS = combine_options(*INPUT_OPTIONS, *COMMON_OPTIONS)
 RUN_OPTIONS = combine_options(
@@ -206,7 +209,7 @@ RUN_OPTIONS = combine_options(
 
 
 def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
-    """`--format`; where it is left out, the end of the name of `--output` says it, else it is a table."""
+    """Return the option `--format`; the default follows from the suffix of `--output`, else it is a table."""
 
     def chosen(context: click.Context, _: click.Parameter, format: str | None) -> str:
         output = context.params.get("output") or ""
@@ -222,7 +225,7 @@ def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
         "format",
         type=click.Choice(formats),
         callback=chosen,
-        help="[default: as the name of FILE ends, else table]",
+        help="[default: by the suffix of FILE, else table]",
     )
 
 
@@ -233,9 +236,12 @@ CHECK_OPTIONS = combine_options(
     click.option(
         "--max-macs", metavar="FIGURE", callback=value_callback(units.parse_limit), help="Budget of MACs: 1.5G."
     ),
-    click.option("--baseline", metavar="FILE", help="Hold the targets against reports that were saved."),
+    click.option("--baseline", metavar="FILE", help="Compare the targets with saved reports."),
     click.option(
-        "--tolerance", metavar="PERCENT", callback=value_callback(units.parse_tolerance), help="How far from it: 2%."
+        "--tolerance",
+        metavar="PERCENT",
+        callback=value_callback(units.parse_tolerance),
+        help="Allowed difference from the baseline: 2%.",
     ),
     click.option(
         "--fix",
@@ -256,7 +262,7 @@ CHECK_OPTIONS = combine_options(
         type=click.Choice(LEVEL_CHOICES),
         default="warning",
         show_default=True,
-        help="The least that is shown.",
+        help="The lowest level shown.",
     ),
     format_option(CHECK_FORMATS),
 )
@@ -272,7 +278,7 @@ OUTLINE_OPTIONS = (
 def view_options(
     read: Callable[[click.Context, click.Parameter, str], tuple[str, ...]],
 ) -> Callable[[Command], Command]:
-    """What is shown, and where. read: the columns that there are."""
+    """Return the options for columns, depth, order and output. read: parses the names of columns."""
     return combine_options(
         OUTLINE_OPTIONS[0],
         click.option("--columns", default="", metavar="A,B", callback=read, help="Columns to show, in this order."),
@@ -288,7 +294,7 @@ FLOPS_VIEW_OPTIONS = view_options(parse_cost_columns)
 
 
 def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a run as the library names them; `--arg` and `--set` are one mapping."""
+    """Return the options of a run by the library's names; `--arg` and `--set` are one mapping."""
     refuse_given_twice(options)
     own = {
         name: given for name, given in with_library_inputs(options).items() if name not in ("arg", "quiet", "verbose")

@@ -1,4 +1,4 @@
-"""Where text goes: tables to standard output or a file, messages to standard error."""
+"""Output of text: tables to standard output or a file, messages to standard error; and errors that end a command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXIT_FOUND, EXIT_WRONG, EXIT_PIPE_CLOSED = 1, 2, 141
 
 
 class CliError(click.ClickException):
-    """A mistake of the user's, printed as it is, without a traceback."""
+    """A mistake of the user's, printed without a traceback."""
 
     exit_code = EXIT_WRONG
 
@@ -32,7 +32,7 @@ class CliError(click.ClickException):
 
 
 class ForwardCliError(CliError):
-    """A forward pass that failed: something was found. report: of what ran, where there is one."""
+    """A failed forward pass, with exit code 1. report: of the rows that ran; None if there is none."""
 
     exit_code = EXIT_FOUND
 
@@ -43,10 +43,10 @@ class ForwardCliError(CliError):
 
 @contextmanager
 def errors_printed() -> Iterator[None]:
-    """What is raised on purpose is printed without a traceback; a reader who has gone away ends the program quietly."""
+    """Print errors of archscope without a traceback; end the program if the reader of the output has gone away."""
     try:
         yield
-        if sys.stdout is not None:  # closed by whoever called
+        if sys.stdout is not None:  # closed by the caller
             sys.stdout.flush()
     except BrokenPipeError:
         exit_on_closed_pipe()
@@ -57,20 +57,23 @@ def errors_printed() -> Iterator[None]:
 
 
 def exit_on_closed_pipe() -> NoReturn:
-    """Ends the program as a closed pipe does; what is left in the buffer goes nowhere."""
+    """End the program as a closed pipe does; the rest of the buffer is dropped."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(EXIT_PIPE_CLOSED)
 
 
 def echo(text: str, *, nl: bool = True, err: bool = False, file: IO[Any] | None = None) -> None:
-    """What the program says passes here, and nothing in it that a terminal would obey."""
+    """Print a text without characters that control a terminal. All output of the program passes through this
+    function.
+    """
     click.echo(escape_invisible(text), nl=nl, err=err, file=file)
 
 
 def write_output(text: str, output: str | None, *, verbatim: bool = False) -> None:
-    """To standard output (also as `-`), or to a file that is written whole or not at all. Nothing after Ctrl-C, also
-    where somebody has swallowed its exception. verbatim: it is a file's content, or a patch of one, so that only a
-    terminal sees it without what it would obey."""
+    """Write to standard output (also as `-`), or replace a file atomically; nothing is written after Ctrl-C.
+
+    verbatim: the content of a file, or a patch of one; control characters are only removed for a terminal.
+    """
     if current_handler().pending:
         raise KeyboardInterrupt
     if output in (None, "-"):
@@ -92,14 +95,17 @@ def is_terminal(stream: IO[str] | None) -> bool:
 
 
 def has_errors_in_view(format: str, output: str | None) -> bool:
-    """Whether a reader has the errors in front of them already: a table stands above, on the same terminal."""
+    """Return whether the table with the errors is shown on the same terminal."""
     to_terminal = output in (None, "-") and is_terminal(sys.stdout) and is_terminal(sys.stderr)
     return to_terminal and format == "table"
 
 
 def echo_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> None:
-    """Findings go to standard error, each once, with the other targets that have it; `--quiet` keeps the errors.
-    beside: the errors stand there already."""
+    """Print the findings to standard error, each once, with the other targets that have it; `--quiet` keeps the
+    errors.
+
+    beside: the errors are already in the table.
+    """
     from archscope.render import findings, views
 
     levels = {"error"} - ({"error"} if beside else set()) | (set() if quiet else {"warning", "note"})
@@ -107,14 +113,14 @@ def echo_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> No
 
 
 def echo_not_run(checked: Sequence[Checked]) -> None:
-    """Names on standard error what was not run, so that its parameters alone were judged, and what it needs for it."""
+    """Name on standard error the targets that were not run, and the input that they need."""
     for item in checked:
         if item.report is not None and not item.report.trace.ran:
             echo(f"{item.target}: {reword(item.report.trace.notes[0])}", err=True)
 
 
 def finish_command(reports: Sequence[Report], quiet: bool, *, beside: bool, code: int = 0) -> None:
-    """Tells the findings, and ends with the exit code. code: of what has no report."""
+    """Print the findings, and end with the exit code. code: that of targets without a report."""
     echo_findings(reports, quiet, beside=beside)
     if code or any(report.failed for report in reports):
         click.get_current_context().exit(code or EXIT_FOUND)

@@ -1,6 +1,6 @@
-"""Files that a command writes: outputs → refused before anything is done, or written whole or not at all.
+"""Files that a command writes: checked before any work is done, and replaced atomically.
 
-text → a draft beside the file, of its owner and mode → moved over the file
+text → a draft in the same folder, with the file's owner and mode → moved over the file
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHECK_AGAIN_HELP = "run check again: it looks at the file as it is now"
 
 # ------------------------------------------------------------ before
 def refuse_outputs(outputs: Iterable[str | None], read: Iterable[str]) -> None:
-    """Raises UsageError where an output cannot be written, is another output too, or is a file that is read.
+    """Raise UsageError if an output cannot be written, is given twice, or is a file that the command reads.
 
     read: targets and other files that the command reads.
     """
@@ -38,7 +38,7 @@ def refuse_outputs(outputs: Iterable[str | None], read: Iterable[str]) -> None:
 
 
 def refuse_unwritable(output: str) -> None:
-    """Raises UsageError where a file cannot be written."""
+    """Raise UsageError if a file cannot be written."""
     if not output or output.endswith(os.sep):
         raise UsageError(f"cannot write {output!r}: it names no file", "name a file")
     if os.path.isdir(output):
@@ -63,21 +63,21 @@ def unwritable_error(output: str, error: OSError) -> UsageError:
 
 
 def file_mode(path: str) -> int | None:
-    """The mode of a file; None where there is none. Raises OSError for a name that no file can have."""
+    """Return the mode of a file; None if there is none. Raises OSError for a name that no file can have."""
     try:
         return os.stat(os.path.realpath(path)).st_mode
     except FileNotFoundError:
         return None
-    except ValueError as error:  # of a character that no name has
+    except ValueError as error:  # a character that no file name can have
         raise OSError(errno.EINVAL, str(error)) from None
 
 
 def source_files(read: Iterable[str]) -> Iterator[str]:
-    """The files behind targets: specs with all that they import, Python files, those of a folder."""
+    """Yield the files of targets: specs with their imports, Python files, those of a folder."""
     from archscope.spec.folders import expand_folders
 
     for target in read:
-        with suppress(UsageError):  # its own command says what is wrong with it
+        with suppress(UsageError):  # the command itself reports what is wrong with it
             for one in expand_folders([target]):
                 yield from target_files(one)
 
@@ -102,9 +102,11 @@ def target_files(target: str) -> Iterator[str]:
 
 # ------------------------------------------------------------ writing
 def write_atomically(path: Path, text: str | bytes, *, instead_of: bytes | None = None) -> None:
-    """Into a draft beside it, then moved over it. What is no plain file (a pipe) is written directly.
+    """Write to a draft in the same folder and move it over the file. A pipe or another special file is written
+    directly.
 
-    instead_of: what the file must hold still. Raises UsageError where it does not, OSError where it cannot be written.
+    instead_of: the expected content of the file. Raises UsageError if it differs, OSError if the file cannot be
+    written.
     """
     content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     path = Path(os.path.realpath(path))
@@ -118,7 +120,7 @@ def write_atomically(path: Path, text: str | bytes, *, instead_of: bytes | None 
             raise changed_file_error(str(path))
         if try_copy_owner_and_mode(draft, path):
             os.replace(draft, path)
-        else:  # somebody else's, who lets us write: theirs it stays
+        else:  # a file of another owner keeps its owner
             path.write_bytes(content)
     finally:
         draft.unlink(missing_ok=True)
@@ -129,7 +131,7 @@ def changed_file_error(file: str) -> UsageError:
 
 
 def write_draft(folder: Path, content: bytes) -> Path:
-    """A new file in a folder, with this content. Raises OSError."""
+    """Return a new file in a folder, with this content. Raises OSError."""
     draft = folder / f".archscope-{secrets.token_hex(8)}.tmp"
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
@@ -141,7 +143,7 @@ def write_draft(folder: Path, content: bytes) -> Path:
 
 
 def try_copy_owner_and_mode(draft: Path, path: Path) -> bool:
-    """Whether the draft could be given owner and mode of the file that it replaces, where there is one."""
+    """Return whether the draft could be given the owner and the mode of the file that it replaces, if there is one."""
     if not path.exists():
         return True
     wanted, own = path.stat(), draft.stat()

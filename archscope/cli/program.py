@@ -1,7 +1,7 @@
-"""The command line: options → one library call → rendering → standard output or a file → exit code.
+"""The commands: options → one library call → rendering → standard output or a file → exit code.
 
-Exit codes: 0 fine, 1 something found, 2 wrong use or wrong spec. Everything heavy is imported by the command that needs
-it, so help, version and schema answer without torch.
+Exit codes: 0 nothing found, 1 errors found, 2 wrong use or invalid spec. Torch and other large packages are imported
+by the commands that need them, so help, version and schema are answered without torch.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 
 class CommandGroup(click.Group):
-    """A group that answers an unknown command with a near one (click does from 8.4 on)."""
+    """A group whose error for an unknown command suggests a similar one (as click does from 8.4 on)."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -75,7 +75,7 @@ class CommandGroup(click.Group):
 def echo_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         echo(f"archscope {installed_distribution.our_version()}")
-        echo(f"{told}\n" if (told := installed_distribution.name_clash_message()) else "", nl=False, err=True)
+        echo(f"{clash}\n" if (clash := installed_distribution.name_clash_message()) else "", nl=False, err=True)
         ctx.exit()
 
 
@@ -110,11 +110,11 @@ def summary(
 ) -> None:
     """The table of a net: path, layer, output shape, parameters, MACs, share."""
     with errors_printed():
-        wish = make_table_options(depth, columns, sort, expand)
-        refused_options.refuse_ignored(wish, format, parts=False, train=options["train"])
+        table_options = make_table_options(depth, columns, sort, expand)
+        refused_options.refuse_ignored(table_options, format, parts=False, train=options["train"])
         refuse_outputs([output], [target])
         report = partial_report(target, options)
-        write_output(format_report(report, "summary", wish, format, options["quiet"]), output)
+        write_output(format_report(report, "summary", table_options, format, options["quiet"]), output)
     finish_command([report], options["quiet"], beside=has_errors_in_view(format, output))
 
 
@@ -122,8 +122,13 @@ def summary(
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET…")
 @click.option("--by", type=click.Choice(["module", "type", "depth"]), help="[default: module]")
 @click.option("--compare", is_flag=True, help="Targets (or NAME=TARGET), or the variants of a spec, side by side.")
-@click.option("--against", metavar="NAME", help="What --compare holds the others against, else the first.")
-@click.option("--cross-check", "cross", is_flag=True, help="Beside fvcore, torchinfo and FlopCounterMode, and why.")
+@click.option("--against", metavar="NAME", help="The target that --compare compares the others with, else the first.")
+@click.option(
+    "--cross-check",
+    "cross",
+    is_flag=True,
+    help="Compare with fvcore, torchinfo and FlopCounterMode, and explain the differences.",
+)
 @RUN_OPTIONS
 @FLOPS_VIEW_OPTIONS
 def flops(
@@ -142,19 +147,19 @@ def flops(
 ) -> None:
     """Costs by module, type or depth, compared, or cross-checked."""
     with errors_printed():
-        wish, quiet, code = make_table_options(depth, columns, sort, expand, by or ""), options["quiet"], 0
+        table_options, quiet, code = make_table_options(depth, columns, sort, expand, by or ""), options["quiet"], 0
         if compare and cross:
             raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
         refuse_outputs([output], [refused_options.split_name(target)[1] for target in targets])
         if compare:
-            refused_options.refuse_beside_comparison(wish, format, train=options["train"])
+            refused_options.refuse_beside_comparison(table_options, format, train=options["train"])
             comparison, code = compare_targets(targets, {**options, "against": against})
-            write_output(format_comparison(comparison, wish, format, quiet), output)
+            write_output(format_comparison(comparison, table_options, format, quiet), output)
             reports: Sequence[Report] = comparison.reports
         else:
-            refused_options.refuse_without_comparison(wish, targets, against)
+            refused_options.refuse_without_comparison(table_options, targets, against)
             with failures_as_document(format, output):
-                found, texts = report_costs(targets, wish, format, options, cross=cross)
+                found, texts = report_costs(targets, table_options, format, options, cross=cross)
             reports, code = found.reports, found.code
             write_output(join_documents(texts, format, of=found.wanted), output)
     finish_command(reports, options["quiet"], beside=has_errors_in_view(format, output), code=code)
@@ -175,45 +180,45 @@ def check(
     diff: bool,
     **options: Any,
 ) -> None:
-    """What is wrong or wasteful: specs, shapes, expectations, budgets.
+    """Find faults and waste: specs, shapes, expectations, budgets.
 
     Targets may be folders; without one the specs of pyproject.toml are checked.
     """
-    said = check_results.errors_as_document(
+    as_document = check_results.errors_as_document(
         format, level, output, baseline=options["baseline"], files=[*targets, options["baseline"], save_baseline]
     )
-    with errors_printed(), contextlib.nullcontext() if fix is not None or diff else said:
+    with errors_printed(), contextlib.nullcontext() if fix is not None or diff else as_document:
         if diff:
             refused_options.refuse_beside_diff(format, level)
         project = config.find_config(Path())
         wanted = targets_or_project_specs(targets, project, allow_python=options["allow_python"])
         refuse_outputs([output, save_baseline], [*wanted, project.file])
         refuse_outputs([output], filter(None, [options["baseline"]]))
-        ask = partial(check_results.run_check, wanted, project, named=bool(targets), saving=save_baseline is not None)
+        run = partial(check_results.run_check, wanted, project, named=bool(targets), saving=save_baseline is not None)
         if fix_files.is_repair_wanted(fix, diff, options):
             choice = {"choice": None if fix == fix_files.FIX_EACH else fix}
-            found = ask(options | choice, repairing=True)
-            checked = fix_files.checked_after_repair(found)
+            found = run(options | choice, repairing=True)
+            checked = [item for repair in found for item in repair.checked]
             fix_files.echo_unfixed(found)
         else:
             going_on = {"keep_going": format in MACHINE_FORMATS}
-            checked = ask(options | going_on)
+            checked = run(options | going_on)
         checked = wording.reword_checked(checked)
         echo_not_run(checked)
         if fix is not None:
             fix_files.write_repairs(found, output)
         text = (
-            fix_files.joined_diff(found)
+            "".join(repair.diff for repair in found)
             if diff
             else check_results.format_checked(checked, format, level, quiet=options["quiet"])
         )
         if fix is not None and output == "-":
-            echo(text, nl=False, err=True)  # standard output has the mended spec
+            echo(text, nl=False, err=True)  # standard output has the fixed spec
         else:
             write_output(text, None if fix is not None else output, verbatim=diff)
         if save_baseline is not None:
             write_output(check_results.baseline_document(checked), save_baseline)
-    if diff and fix_files.applied_fixes(found):
+    if diff and any(repair.fixes for repair in found):
         click.get_current_context().exit(EXIT_FOUND)
     errors = {finding.rule for item in checked for finding in item.findings if finding.level == "error"}
     click.get_current_context().exit(EXIT_WRONG if "spec" in errors else EXIT_FOUND if errors else 0)
@@ -238,22 +243,22 @@ cli.add_command(list_networks)
 
 # ------------------------------------------------------------ calls and renderings
 def report_costs(
-    targets: Sequence[str], wish: TableOptions, format: str, options: Mapping[str, Any], *, cross: bool
+    targets: Sequence[str], table_options: TableOptions, format: str, options: Mapping[str, Any], *, cross: bool
 ) -> tuple[folder_targets.FolderReports, list[str]]:
-    """The report of each target, and its document; with `cross` beside other tools' figures."""
+    """Return the report of each target, and its document; with `cross`, that of the cross-check."""
     if cross:
-        refused_options.refuse_beside_cross_check(wish)
+        refused_options.refuse_beside_cross_check(table_options)
         checks, code = folder_targets.cross_check_each(targets, lambda target: cross_check_target(target, options))
         wanted = len(folder_targets.expand_targets(targets))
         texts = [format_cross_check(check, format, options["quiet"]) for check in checks]
         return folder_targets.FolderReports(tuple(check.report for check in checks), wanted, code), texts
-    refused_options.refuse_ignored(wish, format, parts=True, train=options["train"])
+    refused_options.refuse_ignored(table_options, format, parts=True, train=options["train"])
     found = folder_targets.summarize_each(targets, options, partial_report)
-    return found, [format_report(report, "flops", wish, format, options["quiet"]) for report in found.reports]
+    return found, [format_report(report, "flops", table_options, format, options["quiet"]) for report in found.reports]
 
 
 def compare_targets(targets: Sequence[str], options: Mapping[str, Any]) -> tuple[Comparison, int]:
-    """The targets side by side, and the exit code of those that have no report."""
+    """Return the comparison of the targets, and the exit code of those that have no report."""
     wanted = refused_options.comparison_targets(targets)
     folder = [refused_options.split_name(target)[1] for target in targets] != [
         refused_options.bare_target(one) for one in wanted
@@ -263,7 +268,7 @@ def compare_targets(targets: Sequence[str], options: Mapping[str, Any]) -> tuple
 
 
 def compare_target(target: Any, options: Mapping[str, Any]) -> Comparison:
-    """One target, or all variants of a spec."""
+    """Return the comparison of one target, or of all variants of a spec."""
     from archscope import api
 
     own = library_options({name: value for name, value in options.items() if name != "against"})
@@ -279,34 +284,36 @@ def cross_check_target(target: str, options: Mapping[str, Any]) -> CrossCheck:
     return replace(found, report=wording.reword_report(found.report))
 
 
-def format_report(report: Report, command: str, wish: TableOptions, format: str, quiet: bool = False) -> str:
+def format_report(report: Report, command: str, table_options: TableOptions, format: str, quiet: bool = False) -> str:
     from archscope.render import json_csv, sheet
 
     if format == "json":
-        return json_csv.format_json(report.to_dict() if command == "summary" else json_csv.flops_document(report, wish))
+        return json_csv.format_json(
+            report.to_dict() if command == "summary" else json_csv.flops_document(report, table_options)
+        )
     if format == "csv":
-        return (json_csv.summary_csv if command == "summary" else json_csv.flops_csv)(report, wish)
-    page = (sheet.summary_sheet if command == "summary" else sheet.flops_sheet)(report, wish)
+        return (json_csv.summary_csv if command == "summary" else json_csv.flops_csv)(report, table_options)
+    page = (sheet.summary_sheet if command == "summary" else sheet.flops_sheet)(report, table_options)
     return format_sheet(add_findings(page, [report], format, quiet), format)
 
 
 def add_findings(page: Any, reports: Sequence[Report], format: str, quiet: bool) -> Any:
-    """The page with its findings: in a table the errors, since standard error has the rest."""
+    """Return the page with its findings; a table has the errors only, since standard error has the others."""
     from archscope.render import views
 
     level, width = ("error", views.terminal_width()) if format == "table" else ("error" if quiet else "note", 80)
     return views.with_findings(page, reports, level=level, width=width)
 
 
-def format_comparison(comparison: Comparison, wish: TableOptions, format: str, quiet: bool = False) -> str:
+def format_comparison(comparison: Comparison, table_options: TableOptions, format: str, quiet: bool = False) -> str:
     from archscope.render import comparisons, json_csv
 
     if format == "json":
         return json_csv.format_json(comparison.to_dict())
     if format == "csv":
-        return json_csv.comparison_csv(comparison, wish)
+        return json_csv.comparison_csv(comparison, table_options)
     return format_sheet(
-        add_findings(comparisons.comparison_sheet(comparison, wish), comparison.reports, format, quiet), format
+        add_findings(comparisons.comparison_sheet(comparison, table_options), comparison.reports, format, quiet), format
     )
 
 
@@ -330,7 +337,7 @@ def format_sheet(page: Any, format: str) -> str:
 
 
 def join_documents(texts: Sequence[str], format: str, *, of: int) -> str:
-    """The documents of several targets as one. of: how many were wanted."""
+    """Return the documents of several targets as one. of: the number of targets."""
     if of == 1:
         return texts[0]
     if format == "csv":
@@ -339,7 +346,7 @@ def join_documents(texts: Sequence[str], format: str, *, of: int) -> str:
 
 
 def prepare_process(interrupts: InterruptHandler) -> None:
-    """What the program changes of the process. The collector runs rarely: imports leave no garbage."""
+    """Set up the process: interrupts and garbage collection, which runs rarely, since imports leave no garbage."""
     gc.set_threshold(100_000)
     warnings.filterwarnings("ignore", module=r"torch\.")
     for stream in (sys.stdout, sys.stderr):
@@ -348,26 +355,26 @@ def prepare_process(interrupts: InterruptHandler) -> None:
     written = warnings.formatwarning
     warnings.formatwarning = lambda *given, **how: escape_invisible(written(*given, **how))
     before = sys.unraisablehook
-    sys.unraisablehook = lambda it: None if it.exc_type is KeyboardInterrupt else before(it)  # it is not forgotten
+    sys.unraisablehook = lambda it: None if it.exc_type is KeyboardInterrupt else before(it)  # it is noted
     if os.name == "posix":
         interrupts.start_watcher()
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Runs the command line to its end and gives the exit code."""
+    """Run the command line and return the exit code."""
     try:
         with errors_printed():
             return cli.main(list(arguments), prog_name="archscope", standalone_mode=False) or 0
     except click.ClickException as error:
-        said = io.StringIO()
-        error.show(said)
-        echo(said.getvalue(), nl=False, err=True)
+        message = io.StringIO()
+        error.show(message)
+        echo(message.getvalue(), nl=False, err=True)
         return error.exit_code
     except ImportError as error:
-        told = installed_distribution.import_error_message(error)
-        if not told:
+        clash = installed_distribution.import_error_message(error)
+        if not clash:
             raise
-        echo(told, err=True)
+        echo(clash, err=True)
         return EXIT_WRONG
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPT_EXIT_CODE

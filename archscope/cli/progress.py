@@ -1,4 +1,4 @@
-"""On standard error, where somebody looks on, for what takes longer than two seconds: a bar, or what is being done."""
+"""Progress on standard error, if that is a terminal, of work that takes longer than two seconds: a bar or messages."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from archscope.cli.output import echo, is_terminal
 from archscope.errors import escape_one_line
 
 QUIET_SECONDS = 2.0
-"""Seconds without a word."""
+"""Seconds without output."""
 BAR_STEPS = 1000
 
 
 @contextmanager
 def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
-    """Gives what is told the share that is done, 0 to 1. A file or a pipe sees no bar."""
+    """Yield a function that takes the share that is done, 0 to 1, and shows it as a bar; no bar in a file or a pipe."""
     start, shown = monotonic(), ExitStack()
     bar: list[Any] = []
 
-    def tell(share: float) -> None:
+    def show(share: float) -> None:
         if quiet or not is_terminal(sys.stderr):
             return
         if not bar and monotonic() - start >= QUIET_SECONDS:
@@ -33,16 +33,17 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]
             bar[0].update(max(0, round(share * BAR_STEPS) - bar[0].pos))
 
     with shown:
-        yield tell
+        yield show
 
 
 @contextmanager
 def progress_messages(*, verbose: bool) -> Iterator[Callable[[str], None]]:
-    """Gives what is told what is being done. Verbose, each has a line; otherwise one line shows the last, and is gone
-    afterwards."""
+    """Yield a function that takes messages and shows the last one on one line, which is removed at the end; with
+    `verbose`, each has a line of its own.
+    """
     start, widest = monotonic(), 0
 
-    def tell(what: str) -> None:
+    def show(what: str) -> None:
         nonlocal widest
         if verbose:
             echo(what, err=True)
@@ -52,7 +53,7 @@ def progress_messages(*, verbose: bool) -> Iterator[Callable[[str], None]]:
             widest = len(what)
 
     try:
-        yield tell
+        yield show
     finally:
         if widest:
             click.echo(f"\r{'':<{widest}}\r", nl=False, err=True)

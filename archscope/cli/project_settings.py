@@ -1,4 +1,4 @@
-"""What a project asks of `check` where the command line says nothing: pyproject.toml + options → library options.
+"""The project's settings for `check` in pyproject.toml, used where the command line has no option.
 
 specs → targets        select, ignore, budgets, baseline, tolerance, object → keyword arguments of api.check
 """
@@ -21,8 +21,11 @@ NO_TARGET_HELP = "name a spec, a folder of specs or net.py:Net, or list specs un
 
 
 def targets_or_project_specs(targets: Sequence[str], project: Config, *, allow_python: bool) -> tuple[str, ...]:
-    """The targets, else the project's specs. Its Python code is left out and named on standard error, unless the
-    command line allows it: a checkout may be anybody's. Raises UsageError where nothing is left."""
+    """Return the targets, else the project's specs. Raises UsageError if there are none.
+
+    Python targets of the project are left out and named on standard error, unless the command line allows them: the
+    checkout may come from anybody.
+    """
     if targets:
         return tuple(targets)
     found = [path for written in project.specs for path in expand_spec_entry(project, written)]
@@ -46,9 +49,9 @@ def is_python_target(target: str) -> bool:
 
 
 def expand_spec_entry(project: Config, written: str) -> list[str]:
-    """What an entry of `specs` stands for. Raises UsageError, with its place, for a path that leads nowhere."""
+    """Return the paths of an entry of `specs`. Raises UsageError, with its place, for a path that does not exist."""
     found = match_pattern(path_from_here(project, written))
-    if found and not (":" in written or os.path.exists(found[0])):  # `net.yaml:small` is no file's name
+    if found and not (":" in written or os.path.exists(found[0])):  # `net.yaml:small` is not a file name
         text = read_config_text(Path(project.file))
         cure = "its entries are files, folders and patterns, from the folder of that file"
         raise UsageError(f"specs: there is no {written}", cure, key_span(text, project.file, "specs"))
@@ -56,18 +59,20 @@ def expand_spec_entry(project: Config, written: str) -> list[str]:
 
 
 def match_pattern(path: str) -> list[str]:
-    """What a pattern matches, by name; a plain path is itself."""
+    """Return the sorted matches of a pattern; a plain path is itself."""
     return sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
 
 
 def path_from_here(project: Config, path: str) -> str:
-    """A path of the project's, as it is called from here."""
+    """Return a path of the project relative to the current directory."""
     return os.path.relpath(project.resolve_path(path))
 
 
 def with_project_settings(options: Mapping[str, Any], project: Config, *, saving: bool) -> dict[str, Any]:
-    """The options, and the project's where they say nothing. A baseline that is being written anew is not compared
-    with, unless the command line names one."""
+    """Return the options, completed by those of the project.
+
+    A baseline that is being written is not compared with, unless the command line names one.
+    """
     check_codes(project)
     baseline = path_from_here(project, project.baseline) if project.baseline and not saving else None
     if baseline is not None and stat.S_ISFIFO(file_mode(baseline) or 0):
@@ -88,7 +93,7 @@ def with_project_settings(options: Mapping[str, Any], project: Config, *, saving
 
 
 def check_codes(project: Config) -> None:
-    """Raises UsageError, with the file's name, for a rule that does not exist."""
+    """Raise UsageError, with the file's name, for an unknown rule."""
     from archscope.checks.selection import Selection
 
     try:

@@ -1,4 +1,6 @@
-"""Options that another option leaves without effect are refused, each with what works instead. Raises UsageError."""
+"""Refusals of options that have no effect beside other options, each with an alternative. All functions raise
+UsageError.
+"""
 
 from __future__ import annotations
 
@@ -14,68 +16,78 @@ if TYPE_CHECKING:
 
 NAMED_TARGET = re.compile(r"(?P<name>[^\s=:,/\\]+)=(?P<target>.+)", re.DOTALL)
 TABLE_OPTION_NAMES = ("columns", "sort", "depth", "expand", "by")
-"""The parts of a Wish, as options are called."""
+"""The fields of TableOptions → names of options."""
 BACKWARD_COLUMN = re.compile("backward(_.*)?")
 
 
-def refuse_options(wish: TableOptions, names: Sequence[str], fact: str, cure: str) -> None:
-    """Refuses the first of these parts of a wish that is wished for."""
+def refuse_options(table_options: TableOptions, names: Sequence[str], fact: str, cure: str) -> None:
+    """Refuse the first of these options that is given."""
     for name in names:
-        if getattr(wish, name):
+        if getattr(table_options, name):
             raise UsageError(f"--{name} has no effect here: {fact}", cure)
 
 
-def refuse_ignored(wish: TableOptions, format: str, *, parts: bool, train: bool) -> None:
-    """What a table or document of one report would ignore. parts: whether the document holds those of `--by`."""
+def refuse_ignored(table_options: TableOptions, format: str, *, parts: bool, train: bool) -> None:
+    """Refuse options that a table or document of one report ignores. parts: the document has those of `--by`."""
     if format == "json":
         names = ("columns", "sort") if parts else TABLE_OPTION_NAMES
         refuse_options(
-            wish, names, "a JSON document holds everything, in the order of the run", "--format csv, or leave it out"
+            table_options,
+            names,
+            "a JSON document holds everything, in the order of the run",
+            "--format csv, or leave it out",
         )
-    if wish.by in ("type", "depth"):
+    if table_options.by in ("type", "depth"):
         refuse_options(
-            wish, ("depth", "expand"), f"--by {wish.by} sums over all levels", "leave it out, or --by module"
+            table_options,
+            ("depth", "expand"),
+            f"--by {table_options.by} sums over all levels",
+            "leave it out, or --by module",
         )
-    refuse_without_backward(wish, train=train)
+    refuse_without_backward(table_options, train=train)
 
 
-def refuse_without_backward(wish: TableOptions, *, train: bool) -> None:
-    """Columns of a backward pass that is not recorded."""
-    for name in (*wish.columns, wish.sort):
+def refuse_without_backward(table_options: TableOptions, *, train: bool) -> None:
+    """Refuse columns of the backward pass if it is not recorded."""
+    for name in (*table_options.columns, table_options.sort):
         if BACKWARD_COLUMN.fullmatch(name) and not train:
             raise UsageError(f"{name} is empty: no backward pass is recorded", "--train records it")
 
 
-def refuse_without_rows(wish: TableOptions, options: Mapping[str, Any]) -> None:
-    """What a timing without rows would ignore."""
+def refuse_without_rows(table_options: TableOptions, options: Mapping[str, Any]) -> None:
+    """Refuse options that a timing without rows ignores."""
     for flag in ("no_rows", "compile"):
-        if options[flag] and not (wish.columns or wish.by):
+        if options[flag] and not (table_options.columns or table_options.by):
             fact = f"--{flag.replace('_', '-')} shows the whole alone"
-            refuse_options(wish, ("sort", "depth", "expand"), fact, f"leave it out, or --{flag.replace('_', '-')}")
+            refuse_options(
+                table_options, ("sort", "depth", "expand"), fact, f"leave it out, or --{flag.replace('_', '-')}"
+            )
 
 
-def refuse_beside_comparison(wish: TableOptions, format: str, *, train: bool) -> None:
-    """What a comparison would ignore."""
+def refuse_beside_comparison(table_options: TableOptions, format: str, *, train: bool) -> None:
+    """Refuse options that a comparison ignores."""
     from archscope.render.comparisons import COMPARISON_NAMES
 
     refuse_options(
-        wish, ("by", "depth", "expand"), "--compare has one line for each target", "leave --compare out for it"
+        table_options, ("by", "depth", "expand"), "--compare has one line for each target", "leave --compare out for it"
     )
     if format == "json":
-        refuse_options(wish, ("columns", "sort"), "a JSON document holds everything", "--format csv, or leave it out")
-    refuse_unknown_columns(wish, COMPARISON_NAMES, "a comparison")
-    refuse_without_backward(wish, train=train)
+        refuse_options(
+            table_options, ("columns", "sort"), "a JSON document holds everything", "--format csv, or leave it out"
+        )
+    refuse_unknown_columns(table_options, COMPARISON_NAMES, "a comparison")
+    refuse_without_backward(table_options, train=train)
 
 
-def refuse_beside_cross_check(wish: TableOptions) -> None:
-    """What a cross-check would ignore."""
+def refuse_beside_cross_check(table_options: TableOptions) -> None:
+    """Refuse options that a cross-check ignores."""
     refuse_options(
-        wish, TABLE_OPTION_NAMES, "--cross-check has a line for each counter", "leave --cross-check out for it"
+        table_options, TABLE_OPTION_NAMES, "--cross-check has a line for each counter", "leave --cross-check out for it"
     )
 
 
-def refuse_without_comparison(wish: TableOptions, targets: Sequence[str], against: str | None) -> None:
-    """What belongs to a comparison alone."""
+def refuse_without_comparison(table_options: TableOptions, targets: Sequence[str], against: str | None) -> None:
+    """Refuse options that only a comparison has."""
     from archscope.render.columns import COLUMN_NAMES
 
     if against is not None:
@@ -83,11 +95,11 @@ def refuse_without_comparison(wish: TableOptions, targets: Sequence[str], agains
     for target in targets:
         if split_name(target)[0]:
             raise UsageError(f"{target}: names are for comparisons", "--compare, or the target alone")
-    refuse_unknown_columns(wish, COLUMN_NAMES, "a table of one net")
+    refuse_unknown_columns(table_options, COLUMN_NAMES, "a table of one net")
 
 
-def refuse_unknown_columns(wish: TableOptions, known: Sequence[str], what: str) -> None:
-    for name in filter(None, (*wish.columns, wish.sort)):
+def refuse_unknown_columns(table_options: TableOptions, known: Sequence[str], what: str) -> None:
+    for name in filter(None, (*table_options.columns, table_options.sort)):
         if name not in known:
             raise UsageError(
                 f"{what} has no column {name!r}", did_you_mean(name, known) or f"columns: {', '.join(known)}"
@@ -95,7 +107,7 @@ def refuse_unknown_columns(wish: TableOptions, known: Sequence[str], what: str) 
 
 
 def refuse_beside_diff(format: str, level: str) -> None:
-    """What `check --diff` would ignore."""
+    """Refuse options that `check --diff` ignores."""
     if format != "table":
         raise UsageError(f"--format {format} has no effect here: --diff prints a unified diff", "leave one of them out")
     if level != "warning":
@@ -103,25 +115,27 @@ def refuse_beside_diff(format: str, level: str) -> None:
 
 
 def refuse_given_twice(options: Mapping[str, Any]) -> None:
-    """A name that `--set` and `--arg` both give."""
+    """Refuse a name that both `--set` and `--arg` give."""
     for name in options["set"]:
         if name in options["arg"]:
             raise UsageError(f"{name} is given by --set and by --arg", "--set for a spec, --arg for Python code")
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """`small=net.yaml` → its name and target; the name is empty where there is none, or a file is called so."""
+    """Return the name and target of `small=net.yaml`; the name is "" if there is none, or if a file has the whole
+    text as its name.
+    """
     match = None if os.path.exists(text) else NAMED_TARGET.fullmatch(text)
     return (match["name"], match["target"]) if match else ("", text)
 
 
 def bare_target(wanted: Any) -> str:
-    """What a target as `compare` takes it is, without its name."""
+    """Return a target of `compare` without its name."""
     return wanted if isinstance(wanted, str) else str(next(iter(wanted.values())))
 
 
 def comparison_targets(texts: Sequence[str]) -> list[Any]:
-    """Targets as the library's `compare` takes them; folders spread, names as mappings."""
+    """Return targets as the library's `compare` takes them: folders expanded, names as mappings."""
     from archscope.spec.folders import expand_folders
 
     found, names = list[Any](), set[str]()

@@ -1,4 +1,6 @@
-"""One report of a target, as far as it runs; and the findings of a net that has to run and does not."""
+"""The report of one target, also of one that fails; and the findings of a net that fails in a command that needs it
+to run.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ RUN_OPTION_NAMES = ("set", "arg", "input", "batch", "device", "dtype", "train", 
 
 
 def partial_report(target: str, options: Mapping[str, Any]) -> Report:
-    """The report; of a forward pass that failed, what ran so far."""
+    """Return the report; after a failed forward pass, that of the rows that ran."""
     from archscope import api
 
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what the model itself prints is no part of the report
+        with contextlib.redirect_stdout(sys.stderr):  # the model's own output is not part of the report
             return wording.reword_report(api.summarize(target, **library_options(options)))
     except ForwardError as error:
         if error.report is None:
@@ -34,8 +36,10 @@ def partial_report(target: str, options: Mapping[str, Any]) -> Report:
 
 @contextlib.contextmanager
 def failures_explained(target: str, options: Mapping[str, Any]) -> Iterator[None]:
-    """Raises ForwardCliError where a net that has to run does not, since its shapes do not fit, with its findings as
-    `summary` has them, instead of what the library says. options: of a run, with one value each."""
+    """Replace the error of a net whose shapes do not fit by a ForwardCliError with the findings that `summary` shows.
+
+    options: of a run, with one value each.
+    """
     try:
         yield
     except (SpecError, ForwardError):
@@ -44,14 +48,14 @@ def failures_explained(target: str, options: Mapping[str, Any]) -> Iterator[None
             raise
         from archscope.render import findings, views
 
-        told = findings.format_report_findings([report], level="error", width=views.terminal_width())
-        raise ForwardCliError(told.rstrip("\n"), report) from None
+        text = findings.format_report_findings([report], level="error", width=views.terminal_width())
+        raise ForwardCliError(text.rstrip("\n"), report) from None
 
 
 @contextlib.contextmanager
 def failures_as_document(format: str, output: str | None) -> Iterator[None]:
-    """Where JSON is wanted of a net that has to run and does not, its report is written, as `summary` writes it, before
-    the exception goes on."""
+    """A context that writes the report of a net that does not run as JSON, as `summary` does, before the error is
+    raised further; if another format is asked for, it writes nothing."""
     try:
         yield
     except ForwardCliError as error:
@@ -63,7 +67,7 @@ def failures_as_document(format: str, output: str | None) -> Iterator[None]:
 
 
 def broken_report(target: str, options: Mapping[str, Any]) -> Report | None:
-    """The report of a net that does not run; None where it runs, or no report can be had."""
+    """Return the report of a net that fails; None if it runs, or if there is no report."""
     try:
         report = partial_report(target, {name: options[name] for name in RUN_OPTION_NAMES})
     except ArchscopeError:

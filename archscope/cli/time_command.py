@@ -1,4 +1,4 @@
-"""`archscope time`: options → one library call → a table, a document or a picture."""
+"""The command `archscope time`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PICTURE_SUFFIXES = (".svg", ".png")
 
 
 def parse_timing_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """`path,time` → names that exist."""
+    """Return the column names in `path,time`. Raises BadParameter for unknown ones."""
     from archscope.render.columns import COLUMN_NAMES
     from archscope.render.timings import TIME_COLUMNS
 
@@ -48,9 +48,9 @@ def parse_timing_columns(_: click.Context, option: click.Parameter, text: str) -
 
 
 def parse_batch_size(text: str) -> int:
-    """Raises ValueError."""
+    """Return a batch size. Raises ValueError."""
     if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
-        raise ValueError(f"{text!r} is no batch size such as 8, or 1,8,64")
+        raise ValueError(f"{text!r} is not a batch size such as 8, or 1,8,64")
     return int(text)
 
 
@@ -120,25 +120,29 @@ def time(
 ) -> None:
     """Actual time and memory on this device, row by row, and how far from its limit."""
     with errors_printed():
-        wish = make_table_options(depth, columns, sort, expand, by or "")
+        table_options = make_table_options(depth, columns, sort, expand, by or "")
         refuse_outputs([output, picture], [target])
-        refuse_bad_options(picture, format, wish, options)
-        current_handler().is_awaited = True  # what is measured by then is told
+        refuse_bad_options(picture, format, table_options, options)
+        current_handler().is_awaited = True  # the results so far are shown
         with failures_as_document(format, output):
             found = measure_target(target, options)
-        write_output(format_timing(found, wish, format), output)
+        write_output(format_timing(found, table_options, format), output)
         if picture is not None:
             write_picture(found, picture)
     if is_interrupted(found):
         click.get_current_context().exit(INTERRUPT_EXIT_CODE)
 
 
-def refuse_bad_options(picture: str | None, format: str, wish: TableOptions, options: Mapping[str, Any]) -> None:
-    """What can be known to fail is refused before anything is measured. Raises UsageError."""
-    refuse_ignored(wish, format, parts=False, train=options["train"])
-    refuse_without_rows(wish, options)
+def refuse_bad_options(
+    picture: str | None, format: str, table_options: TableOptions, options: Mapping[str, Any]
+) -> None:
+    """Refuse options that can be known to fail, before anything is measured. Raises UsageError."""
+    refuse_ignored(table_options, format, parts=False, train=options["train"])
+    refuse_without_rows(table_options, options)
     several = len(options["batch"]) > 1 or len(options["dtype"]) > 1
-    if several and (wish.columns or wish.sort or wish.by or wish.depth or wish.expand):
+    if several and (
+        table_options.columns or table_options.sort or table_options.by or table_options.depth or table_options.expand
+    ):
         raise UsageError("a grid shows no rows, so there is nothing to choose or sort", "one batch size, one dtype")
     if picture is None:
         return
@@ -152,7 +156,7 @@ def refuse_bad_options(picture: str | None, format: str, wish: TableOptions, opt
 
 
 def measure_target(target: str, options: Mapping[str, Any]) -> Timing | Grid:
-    """One measurement; several batch sizes or dtypes, a grid."""
+    """Return one measurement; of several batch sizes or dtypes, a grid."""
     from archscope import api
 
     batches, dtypes = options["batch"], options["dtype"]
@@ -191,7 +195,7 @@ def write_picture(found: Any, picture: str) -> None:
         raise unwritable_error(picture, error) from None
 
 
-def format_timing(found: Timing | Grid, wish: TableOptions, format: str) -> str:
+def format_timing(found: Timing | Grid, table_options: TableOptions, format: str) -> str:
     from archscope.cli.program import format_sheet
     from archscope.render import grids, json_csv, timings
     from archscope.timing import Grid
@@ -201,5 +205,7 @@ def format_timing(found: Timing | Grid, wish: TableOptions, format: str) -> str:
     if isinstance(found, Grid):
         return grids.grid_csv(found) if format == "csv" else format_sheet(grids.grid_sheet(found), format)
     return (
-        timings.timing_csv(found, wish) if format == "csv" else format_sheet(timings.timing_sheet(found, wish), format)
+        timings.timing_csv(found, table_options)
+        if format == "csv"
+        else format_sheet(timings.timing_sheet(found, table_options), format)
     )

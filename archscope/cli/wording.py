@@ -1,8 +1,8 @@
-"""Messages speak of keyword arguments, as Python has them; the command line says them as its options.
+"""Messages of the library in the words of the command line: keyword arguments become options.
 
-input=(1, 3, 224, 224) → --input 1x3x224x224          device="cpu" → --device cpu          train=True → --train
+    input=(1, 3, 224, 224) → --input 1x3x224x224          device="cpu" → --device cpu          train=True → --train
 
-This is the one place that decides it: whatever a message, a finding or a report's note says passes here on its way out.
+Every message, finding and note that is printed passes through this module.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def arg_options_text(match: re.Match[str]) -> str:
 
 
 INPUT_WITH_DTYPE = r"\(\"(\w+)\", (\((?:\d+, )*\d+,?\))(?:, \((\d+), (\d+)\))?\)"
-"""An input with its dtype, and its range, as Python writes it: `("int64", (1, 12), (0, 100))`."""
+"""An input with its dtype, and its range, in Python's form: `("int64", (1, 12), (0, 100))`."""
 
 
 def dtype_shape_text(match: re.Match[str]) -> str:
-    """`int64:1x12:0..100`."""
+    """Return `int64:1x12:0..100`."""
     dtype, shape, low, high = match.groups()
     sizes = "x".join(re.findall(r"\d+", shape))
     return f"{dtype}:{sizes}" + (f":{low}..{high}" if low else "")
@@ -54,14 +54,14 @@ OPTION_PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
 
 
 def reword(text: str) -> str:
-    """A message of the library's in the words of the command line."""
+    """Return a message of the library in the words of the command line."""
     for pattern, said in OPTION_PATTERNS:
         text = pattern.sub(said, text)
     return text
 
 
 def reword_finding(finding: Finding) -> Finding:
-    """A finding with its help in the words of the command line; what it quotes of an author's text stays."""
+    """Return a finding with its help in the words of the command line; quotations of source text are unchanged."""
     return replace(finding, help=reword(finding.help))
 
 
@@ -72,7 +72,7 @@ def reword_report(report: Report) -> Report:
 
 
 def reword_sheet(page: Sheet) -> Sheet:
-    """A page with its remarks in the words of the command line."""
+    """Return a page with its notes in the words of the command line."""
     return replace(page, notes=tuple(map(reword, page.notes)), help=reword(page.help))
 
 

@@ -1,0 +1,1 @@
+"""Reports, comparisons, cross-checks, timings and findings as text, documents and pictures."""

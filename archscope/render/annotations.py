@@ -3,7 +3,7 @@
     net.yaml:12:5: error residual-shape the two sides cannot be added (at layer2.0.add)
     ::error file=net.yaml,line=12,col=5,title=residual-shape::the two sides cannot be added (at layer2.0.add)
 
-Each fault is told once, as in the table; nothing is wrapped, and nothing else is printed.
+Equal findings are printed once, as in the table; lines are not wrapped, and nothing else is printed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ GITHUB_LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def format_lines(checked: Iterable[Checked], *, level: str = "warning") -> str:
-    """`file:line:column: level code message`; what has no line of its own stands at 1:1 of its target's file."""
+    """Return lines `file:line:column: level code message`; 1:1 of the target's file without a location."""
     return "".join(f"{format_line(one)}\n" for one in fold_findings(item.least(level) for item in checked))
 
 
 def format_line(one: FoldedFinding) -> str:
     finding = one.finding
     row, column = (max(1, finding.place.line), max(1, finding.place.column)) if finding.place else (1, 1)
-    said = " ".join(message_with_paths(finding).split())
-    return escape_one_line(f"{finding_file(one)}:{row}:{column}: {finding.level} {finding.rule} {said}")
+    message = " ".join(message_with_paths(finding).split())
+    return escape_one_line(f"{finding_file(one)}:{row}:{column}: {finding.level} {finding.rule} {message}")
 
 
 def format_github(checked: Iterable[Checked], *, level: str = "warning") -> str:
-    """Workflow commands: GitHub shows each beside its line of a pull request."""
+    """Return workflow commands, which GitHub shows beside the lines of a pull request."""
     return "".join(f"{github_command(one)}\n" for one in fold_findings(item.least(level) for item in checked))
 
 
@@ -47,7 +47,7 @@ def github_command(one: FoldedFinding) -> str:
 
 
 def escape_message(text: str) -> str:
-    """A text in the form in which a workflow command holds it."""
+    """Return a text escaped for a workflow command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -57,30 +57,30 @@ def escape_property(text: str) -> str:
 
 # ------------------------------------------------------------ what both say
 def full_message(finding: Finding) -> str:
-    """The fact, the cure and the fixes, a line each."""
+    """Return the message, the help and the fixes, a line each."""
     helped = [f"help: {finding.help}"] if finding.help else []
     fixes = [f"{fix_title(number, fix)}: {fix.description}" for number, fix in enumerate(finding.fixes, start=1)]
     return "\n".join([message_with_paths(finding), *helped, *fixes])
 
 
 def message_with_paths(finding: Finding) -> str:
-    """The message with the paths in the net that it is about."""
+    """Return the message with the paths of the layers that it is about."""
     paths = ", ".join(filter(None, [finding.path, *finding.also]))
     return f"{finding.message} (at {paths})" if paths else finding.message
 
 
 def finding_file(one: FoldedFinding) -> str:
-    """The file that a finding is about; of a target without a file, its name."""
+    """Return the file of a finding; of a target without a file, its name."""
     return one.finding.place.file if one.finding.place else target_file(one.target)
 
 
 def target_file(target: str) -> str:
-    """`net.yaml:small` and `net.py:Net` without what follows the file."""
+    """Return the file of `net.yaml:small` or `net.py:Net`."""
     file, colon, _ = target.rpartition(":")
     return file if colon and file.endswith((".yaml", ".yml", ".py")) else target
 
 
 def display_path(file: str) -> str:
-    """A file from the current directory, where it lies below, with slashes."""
+    """Return a file with slashes, relative to the current directory if it is below that."""
     path = Path(os.path.abspath(file))
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()

@@ -1,4 +1,6 @@
-"""What a table can show: Line → cells. A column has its text for readers and its exact value for programs."""
+"""The columns of a report's tables: an OutlineLine → cells. A column has a text for readers and an exact value for
+programs.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ Shorten = Callable[[str, int], str]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the name that `--columns` knows, its header, and what it says about a line of a report.
+    """A column: its name for `--columns`, its header, and its text and value for a line of a report.
 
-    data: the header of a data file. total: whether the bottom line fills it. shorten: how its text is cut to a width.
+    data: the header in a data file. total: it has a value in the bottom line. shorten: cuts its text to a width.
     """
 
     name: str
@@ -30,37 +32,40 @@ class Column:
 
 
 def layer_cell(line: OutlineLine, _: Report) -> str:
-    """`Conv2d 16, 3×3, pad 1`; a written step is its own text."""
+    """Return `Conv2d 16, 3×3, pad 1`; a step of a spec has its own text."""
     alone = line.text and line.kind in ("step", "unread", "backward")
     return line.text if alone else f"{line.name} {line.text}".rstrip()
 
 
 def path_cell(line: OutlineLine, report: Report) -> str:
-    """`conv1`, `layer2.0-2  ×3`; of a net that does not run `add  fails` and `fc  assumed`."""
+    """Return `conv1` or `layer2.0-2  ×3`; in a net that fails, `add  fails` and `fc  assumed`."""
     times = f"×{line.times}" if line.times > 1 and line.kind not in ("sum", "failed") else ""
     return "  ".join(filter(None, [line.label, times, "" if is_not_run(line) else line_state(line, report)]))
 
 
 def line_state(line: OutlineLine, report: Report) -> str:
-    """`fails` where a row of the line does, `assumed` where its sizes rest on one that does, `not run` of what no
-    operation was seen of, else nothing."""
+    """Return `fails` if a row of the line does, `assumed` if its sizes depend on one that does, `not run` if none of
+    its operations was seen, else "".
+    """
     if is_not_run(line):
         return UNRUN
     return FAILS if line.kind == "failed" else report.soundness.of(line.rows)
 
 
 def is_not_run(line: OutlineLine) -> bool:
-    """Whether nothing but its parameters is known of a line. Of what ended the run it is known that it was called."""
+    """Return whether only the parameters of a line are known. The layer that ended the run is known to have been
+    called.
+    """
     return bool(line.total.unrun) and not line.rows and line.kind != "failed"
 
 
 def findings_cell(line: OutlineLine, report: Report) -> str:
-    """`error residual-shape: the two sides …`: the findings at the line, as a data file holds them."""
+    """Return the findings at the line for a data file: `error residual-shape: the two sides …`."""
     return "; ".join(short_finding(finding) for finding in report.findings if is_finding_of_line(finding, line, report))
 
 
 def is_finding_of_line(finding: Finding, line: OutlineLine, report: Report) -> bool:
-    """Whether a finding is of a line: of its path, or of the step that ended the run."""
+    """Return whether a finding is about a line: about its path, or about the step that ended the run."""
     failure = report.trace.failure
     ended = line.kind == "failed" and finding.level == "error" and failure is not None
     paths = (finding.path, *finding.also)
@@ -72,7 +77,7 @@ def short_finding(finding: Finding) -> str:
 
 
 def set_params_text(report: Report) -> str:
-    """What was set: `width=8, block=Basic`."""
+    """Return the params that were set: `width=8, block=Basic`."""
     return set_text(report.request.set) if report.request else ""
 
 
@@ -81,7 +86,7 @@ def sources_cell(line: OutlineLine, _: Report) -> str:
 
 
 def output_cell(line: OutlineLine, report: Report) -> str:
-    """`16×24×24`; several: `3 of 12×64` where they are alike, else the first and how many more."""
+    """Return `16×24×24`; several outputs as `3 of 12×64` if they are equal, else the first and the number of others."""
     shapes = [example_shape_text(value, report.batch) for value in line.outputs]
     if len(shapes) > 1 and len(set(shapes)) == 1:
         return f"{len(shapes)} of {shapes[0]}"
@@ -93,7 +98,7 @@ def example_shape_text(value: Value, batch: int | None) -> str:
 
 
 def example_shape(shape: Shape, batch: int | None) -> Shape:
-    """The shape of one example: without dimension 0 where that is the batch."""
+    """Return the shape of one example: without dimension 0, if that is the batch."""
     return shape[1:] if shape and shape[0] == batch else shape
 
 
@@ -106,12 +111,12 @@ def count_or_blank(quantity: int) -> str:
 
 
 def known_count(quantity: int, total: Total, write: Callable[[int], str] = units.format_count) -> str:
-    """A number of operations: `?` where nothing of it is known, `≥` where a part is not."""
+    """Return a number of operations: `?` if none of them is known, with `≥` if some are not."""
     return lower_bound(quantity, total.partial, write)
 
 
 def lower_bound(quantity: int, partial: bool, write: Callable[[int], str]) -> str:
-    """A sum; where it lacks a part `≥` and what is known of it, `?` for nothing."""
+    """Return a sum; with `≥` if it is partial, `?` if it is partial and zero."""
     if not partial:
         return write(quantity) if quantity else ""
     return f"≥{write(quantity)}" if quantity else "?"
@@ -122,17 +127,17 @@ def share_cell(line: OutlineLine, report: Report) -> str:
 
 
 def call_count(line: OutlineLine) -> int | None:
-    """How many lines were summed; None of what did not run."""
+    """Return the number of calls in a line; None if they did not run."""
     return None if is_not_run(line) else line.times
 
 
 def row_count(line: OutlineLine) -> int | None:
-    """How many operations a line has; None of what did not run."""
+    """Return the number of operations in a line; None if they did not run."""
     return None if is_not_run(line) else len(line.rows)
 
 
 def cut_at_comma(text: str, width: int) -> str:
-    """Cut after the last argument that fits: `Conv2d 64, 3×3, …`."""
+    """Return a text cut after the last argument that fits: `Conv2d 64, 3×3, …`."""
     if len(text) <= width:
         return text
     whole = text[: width - 1].rfind(", ")
@@ -140,13 +145,13 @@ def cut_at_comma(text: str, width: int) -> str:
 
 
 def cut_to_first_name(text: str, width: int) -> str:
-    """The first name and how many more there are: `branch1x1, +3`."""
+    """Return the first name and the number of others: `branch1x1, +3`."""
     names = text.split(", ")
     return text if len(text) <= width or len(names) == 1 else f"{names[0]}, +{len(names) - 1}"
 
 
 def receptive_field_cell(line: OutlineLine, report: Report) -> str:
-    """The receptive field of what the line gives: `23×23`, `all` of the input, `?` where it is not known."""
+    """Return the receptive field of the line's output: `23×23`, `all` of the input, `?` if it is not known."""
     return receptive_field.field_text(report.receptive_fields[line.rows[-1]]) if line.rows else ""
 
 
@@ -155,17 +160,17 @@ def output_shapes(line: OutlineLine, _: Report) -> str:
 
 
 def macs_fraction(line: OutlineLine, report: Report) -> float | None:
-    """The share as a number; None where the line's MACs are not known."""
+    """Return the share of MACs as a number; None if those of the line are not known."""
     return None if line.total.partial else units.fraction(line.total.known, report.total.known)
 
 
 def known_bytes(quantity: int, total: Total) -> str:
-    """Bytes: `?` and `≥` where something did not run."""
+    """Return bytes, with `?` and `≥` if something did not run."""
     return lower_bound(quantity, bool(total.unrun), units.format_bytes)
 
 
 def byte_column(name: str, text: Callable[[Total], str], value: Callable[[Total], int | None]) -> Column:
-    """A column of bytes, human in tables and exact in data."""
+    """Return a column of bytes, with units in tables and exact in data."""
     return Column(
         name, name, lambda line, _: text(line.total), lambda line, _: value(line.total), f"bytes_{name}", True, True
     )
@@ -174,7 +179,7 @@ def byte_column(name: str, text: Callable[[Total], str], value: Callable[[Total]
 def backward_column(
     name: str, header: str, text: Callable[[Total], str], value: Callable[[Total], object], data: str
 ) -> Column:
-    """A column of the backward pass: empty, and unknown in data, in a report that has none."""
+    """Return a column of the backward pass: empty in tables, and unknown in data, for a report without one."""
     return Column(
         name,
         header,
@@ -257,11 +262,11 @@ BREAKDOWN_COLUMNS: tuple[str, ...] = (
 
 
 def default_columns(names: Sequence[str], report: Report) -> tuple[str, ...]:
-    """Columns that nobody asked for by name: those of the backward pass only where there was one."""
+    """Return the default columns; those of the backward pass only if the report has one."""
     return tuple(name for name in names if name not in BACKWARD_COLUMNS or report.backward_total is not None)
 
 
 def columns_named(names: Sequence[str], extra: Sequence[Column] = ()) -> tuple[Column, ...]:
-    """The columns of these names, in this order, `extra` ones among them. Raises KeyError for a name that none has."""
+    """Return the columns of these names in this order, also from `extra`. Raises KeyError for an unknown name."""
     known_columns = {column.name: column for column in (*COLUMNS, *extra)}
     return tuple(known_columns[name] for name in names)

@@ -1,7 +1,4 @@
-"""Comparison → Sheet, COMPARISON_CSV values: one line for each target, with its ratios to one of them.
-
-Columns go by the names that `--columns` and `--sort` know.
-"""
+"""Comparisons as a Sheet or as rows of CSV: one line for each target, with ratios to one of them."""
 
 from __future__ import annotations
 
@@ -28,19 +25,19 @@ class ComparisonColumn:
 
 
 def label_cell(compared: Comparison, index: int) -> str:
-    """`resnet50`; of a net that does not run `broken  fails`."""
+    """Return `resnet50`; of a net that fails, `broken  fails`."""
     return "  ".join(filter(None, [compared.labels[index], report_state(compared.reports[index])]))
 
 
 def report_state(report: Report) -> str:
-    """`fails` of a net that does not run, `not run` of one that was given no input, else nothing."""
+    """Return `fails` for a net that fails, `not run` for one without an input, else ""."""
     return FAILS if report.broken else "" if report.trace.ran else UNRUN
 
 
 def quantity_column(
     name: str, header: str, value: Callable[[Report], int], text: Callable[[int], str], data: str
 ) -> ComparisonColumn:
-    """A figure that is known of every report."""
+    """Return a column of a figure that is known for every report."""
     return ComparisonColumn(
         name, header, lambda c, i: text(value(c.reports[i])), lambda c, i: value(c.reports[i]), data or name
     )
@@ -49,7 +46,7 @@ def quantity_column(
 def total_column(
     name: str, header: str, text: Callable[[Total], str], value: Callable[[Total], int | None], data: str
 ) -> ComparisonColumn:
-    """A figure of the forward pass that may not be known, or in part."""
+    """Return a column of a figure of the forward pass that may be unknown or partial."""
     return ComparisonColumn(
         name,
         header,
@@ -60,7 +57,7 @@ def total_column(
 
 
 def macs_column(name: str, header: str, factor: int, write: Callable[[int], str], data: str = "") -> ComparisonColumn:
-    """MACs, or what follows from them: a lower bound where an operation has no price, or something did not run."""
+    """Return a column of MACs, or of a multiple of them: a lower bound if some operations are unknown."""
     return total_column(
         name,
         header,
@@ -71,7 +68,7 @@ def macs_column(name: str, header: str, factor: int, write: Callable[[int], str]
 
 
 def backward_macs_column(name: str, header: str, write: Callable[[int], str], data: str = "") -> ComparisonColumn:
-    """MACs of the backward pass; unknown where there was none."""
+    """Return a column of MACs of the backward pass; unknown if it was not recorded."""
 
     def text(compared: Comparison, index: int) -> str:
         total = compared.reports[index].backward_total
@@ -85,7 +82,7 @@ def backward_macs_column(name: str, header: str, write: Callable[[int], str], da
 
 
 def ratio_column(name: str, position: int) -> ComparisonColumn:
-    """A quantity ÷ that of the report that all are held against."""
+    """Return a column of ratios to the figure of the reference report."""
 
     def text(compared: Comparison, index: int) -> str:
         change = compared.changes(index)[position]
@@ -95,7 +92,7 @@ def ratio_column(name: str, position: int) -> ComparisonColumn:
 
 
 def format_ratio(value: float) -> str:
-    """`2.25×`, `0.103×`; `≈1.00×` where it only rounds to one."""
+    """Return `2.25×`, `0.103×`; `≈1.00×` if it is only rounded to one."""
     text = f"{value:.3g}×" if value < 1 else units.format_factor(value)
     return ("1.00×" if value == 1 else "≈1.00×") if text in ("1×", "1.00×") else text
 
@@ -151,7 +148,7 @@ COMPARISON_NAMES: tuple[str, ...] = tuple(
     figure.name for figure in COMPARISON_COLUMNS if not figure.name.endswith("human")
 )
 BACKWARD_COMPARISON = ("backward", "backward_human", "backward_ratio")
-"""The columns of the backward pass, where one was recorded."""
+"""The columns of the backward pass, if one was recorded."""
 DEFAULT_COMPARISON = ("target", "params", "params_ratio", "macs", "human", "macs_ratio", *BACKWARD_COMPARISON)
 COMPARISON_CSV = (
     *("target", "label", "params", "trainable", "param_bytes", "macs", "flops", "backward", "unpriced"),
@@ -160,7 +157,7 @@ COMPARISON_CSV = (
 
 
 def default_columns(names: Sequence[str], compared: Comparison) -> tuple[str, ...]:
-    """Columns that nobody asked for by name: those of the backward pass only where one was asked for."""
+    """Return the default columns; those of the backward pass only if one was recorded."""
     derives = any(report.backward_total is not None for report in compared.reports)
     return tuple(name for name in names if derives or name not in BACKWARD_COMPARISON)
 
@@ -170,14 +167,15 @@ def findings_cell(compared: Comparison, index: int) -> str:
 
 
 def columns_named(names: Sequence[str]) -> tuple[ComparisonColumn, ...]:
-    """The columns of these names, in this order. Raises KeyError for a name that none has."""
+    """Return the columns of these names in this order. Raises KeyError for an unknown name."""
     by_name = {figure.name: figure for figure in COMPARISON_COLUMNS}
     return tuple(by_name[name] for name in names)
 
 
 def sorted_indexes(compared: Comparison, sort: str) -> list[int]:
-    """The indexes of the reports as given, or by a column: the largest number first, words by alphabet, the unknown
-    last."""
+    """Return the indexes of the reports, sorted by a column: the largest number first, text alphabetically, unknown
+    values last.
+    """
     places = list(range(len(compared.reports)))
     if not sort:
         return places
@@ -191,10 +189,10 @@ def sorted_indexes(compared: Comparison, sort: str) -> list[int]:
 
 
 # ------------------------------------------------------------ for readers
-def comparison_sheet(compared: Comparison, wish: TableOptions = TableOptions()) -> Sheet:  # noqa: B008 - frozen
-    """The targets below each other, with their ratios to one of them."""
+def comparison_sheet(compared: Comparison, table_options: TableOptions = TableOptions()) -> Sheet:  # noqa: B008 - frozen
+    """Return a table of the targets with ratios to one of them."""
     one = len(compared.reports) < 2
-    names = wish.columns or tuple(
+    names = table_options.columns or tuple(
         name for name in default_columns(DEFAULT_COMPARISON, compared) if not (one and name.endswith("_ratio"))
     )
     figures = columns_named(names)
@@ -202,7 +200,8 @@ def comparison_sheet(compared: Comparison, wish: TableOptions = TableOptions()) 
         head=tuple(head_phrases(compared)),
         headings=tuple(column_heading(figure) for figure in figures),
         rows=tuple(
-            tuple(figure.text(compared, index) for figure in figures) for index in sorted_indexes(compared, wish.sort)
+            tuple(figure.text(compared, index) for figure in figures)
+            for index in sorted_indexes(compared, table_options.sort)
         ),
         notes=tuple(comparison_notes(compared, names)),
     )
@@ -213,12 +212,12 @@ def column_heading(figure: ComparisonColumn) -> Heading:
 
 
 def cut_start(text: str, width: int) -> str:
-    """The end of a long path: `…torials/lenet.yaml`."""
+    """Return the end of a long path: `…torials/lenet.yaml`."""
     return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
 
 
 def head_phrases(compared: Comparison) -> Iterator[str]:
-    """What all have in common: `set width=8`, the batch, where they ran."""
+    """Yield what all reports have in common: `set width=8`, the batch, the device."""
     reports = compared.reports
     shared = {set_text(report.request.set) if report.request else "" for report in reports}
     if len(shared) == 1 and "" not in shared:
@@ -248,7 +247,7 @@ def comparison_notes(compared: Comparison, names: Sequence[str]) -> Iterator[str
 
 
 def run_notes(compared: Comparison) -> Iterator[str]:
-    """The remarks on the runs, each once, with the targets that it is of where it is not of all."""
+    """Yield the notes on the runs, each once, with its targets if it does not apply to all."""
     named: dict[str, list[str]] = {}
     for name, report in zip(compared.labels, compared.reports, strict=True):
         for note in report.trace.notes:
@@ -258,13 +257,17 @@ def run_notes(compared: Comparison) -> Iterator[str]:
 
 
 # ------------------------------------------------------------ for programs
-def comparison_rows(compared: Comparison, wish: TableOptions = TableOptions()) -> list[list[object]]:  # noqa: B008 - frozen
-    """The headers, and one line for each target. Where a net does not do what it should, or a param was set, the
-    columns that say so follow those that were chosen."""
-    names = wish.columns or default_columns(COMPARISON_CSV, compared)
+def comparison_rows(compared: Comparison, table_options: TableOptions = TableOptions()) -> list[list[object]]:  # noqa: B008 - frozen
+    """Return the headers, and one line for each target.
+
+    If a net fails, or a param was set, columns with that information follow the selected ones.
+    """
+    names = table_options.columns or default_columns(COMPARISON_CSV, compared)
     failed, was_set = any(r.failed for r in compared.reports), any(set_params_text(r) for r in compared.reports)
     unsure = failed or any(map(report_state, compared.reports))
-    said = [*(("state",) if unsure else ()), *(("findings",) if failed else ()), *(("set",) if was_set else ())]
-    figures = columns_named((*names, *(name for name in said if name not in names)))
-    lines = ([figure.value(compared, index) for figure in figures] for index in sorted_indexes(compared, wish.sort))
+    added = [*(("state",) if unsure else ()), *(("findings",) if failed else ()), *(("set",) if was_set else ())]
+    figures = columns_named((*names, *(name for name in added if name not in names)))
+    lines = (
+        [figure.value(compared, index) for figure in figures] for index in sorted_indexes(compared, table_options.sort)
+    )
     return [[figure.data or figure.name for figure in figures], *lines]

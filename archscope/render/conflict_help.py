@@ -1,8 +1,8 @@
-"""What to do about a conflict, in words; and where its sizes come from.
+"""The help of a conflict, and the origin of its sizes, in words.
 
-    Diagnosis → cure: one sentence      explained: lines such as `pos has 65 = 8×8 + 1`, `an input of 32×32 fits`
+    Diagnosis → help: one sentence      explanations: lines such as `pos has 65 = 8×8 + 1`, `an input of 32×32 fits`
 
-Only what arithmetic on the shapes shows is said. A fix that was tried stands beside it.
+All of it follows from the shapes by arithmetic. Fixes that passed a trial are shown separately.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from archscope.report.windows import Window, window_of
 from archscope.trace import Row, SizeCondition
 
 DIRECTION_WORDS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}
-"""Name of an axis → how large an input is along it, in words."""
+"""Name of an axis → words for the size of an input along it."""
 INPUT_SIZE_CAUSES = ("off-by-one", "spatial-size", "stride", "input-size")
-"""Causes that another size of the input may cure."""
+"""Causes that another size of the input may resolve."""
 BATCHED_AXES = {"1d": "NCL", "2d": "NCHW", "3d": "NCDHW"}
-"""End of a layer's name → the axes of its input, with a batch."""
+"""Suffix of a layer's name → the axes of its input with a batch."""
 MAX_ARGUMENT_CHANGES = 2
-"""How many arguments of layers are told at most."""
+"""The most layer arguments in a help."""
 
 
 def axis_label(names: AxisLabels, axis: int) -> str:
-    """`H`; `dim 2` for an axis without a name."""
+    """Return `H`; `dim 2` for an axis without a name."""
     return (names[axis] if axis < len(names) else "") or f"dim {axis}"
 
 
 def help_for_conflict(diagnosis: Diagnosis) -> str:
-    """What to do, in words; nothing for what follows from another conflict."""
+    """Return the help of a conflict; "" if it follows from another one."""
     mismatch = diagnosis.mismatch
     if diagnosis.likely:
         return ""
@@ -54,8 +54,8 @@ def help_for_conflict(diagnosis: Diagnosis) -> str:
         return kernel_help(diagnosis)
     if diagnosis.intended_dim is not None:
         says = mismatch.wrong_argument
-        told = f" before it gives {says.argument}={says.given}" if says is not None else " fits"
-        return f"cat along dim={diagnosis.intended_dim}{told}"
+        target_size = f" before it gives {says.argument}={says.given}" if says is not None else " fits"
+        return f"cat along dim={diagnosis.intended_dim}{target_size}"
     if mismatch.kind == "layer" and is_size_of_other_axis(mismatch, diagnosis.shapes[0], diagnosis.known_names):
         return axis_help(diagnosis)
     if has_channels_last(diagnosis):
@@ -86,7 +86,7 @@ def help_for_conflict(diagnosis: Diagnosis) -> str:
 
 # ------------------------------------------------------------ layers, views
 def layer_help(diagnosis: Diagnosis) -> str:
-    """Another order of axes, another input, the size that the input has."""
+    """Return another order of axes, another input, or the size of the input."""
     says = diagnosis.mismatch.wrong_argument
     if says is None:
         return order_help(diagnosis)
@@ -98,16 +98,19 @@ def layer_help(diagnosis: Diagnosis) -> str:
             f"{shape} is read as one example {join_sizes(axes[1:])}; "
             f"with a batch it has {len(axes)} axes: {join_sizes(axes)}"
         )
-    told = f"a state of {says.needed}" if says.argument == "hx" else f"{says.argument}={says.needed}"
-    fits = f"{told} fits this input"
-    if prod(wanted_map(diagnosis)[1:] or (2,)) == 1:  # it was told the channels, and the map was forgotten
+    argument = f"a state of {says.needed}" if says.argument == "hx" else f"{says.argument}={says.needed}"
+    fits = f"{argument} fits this input"
+    if (
+        prod(wanted_map(diagnosis)[1:] or (2,)) == 1
+    ):  # the declared size is the channels without the map's height and width
         return f"{fits}; or pool to {join_sizes(wanted_map(diagnosis)[1:])} before it is flattened"
     return "; or ".join([*layer_input_help(diagnosis), fits])
 
 
 def axes_with_batch(diagnosis: Diagnosis) -> str:
-    """The axes `NCHW` that a convolution takes, where its input has the channels second and is an axis short, so that
-    PyTorch reads it as one example without a batch; empty for other conflicts."""
+    """Return the axes `NCHW` of a convolution whose input lacks the batch axis, so that PyTorch reads it as one
+    example without a batch; "" for other conflicts.
+    """
     says, shape, operation = diagnosis.mismatch.wrong_argument, diagnosis.shapes[0], diagnosis.mismatch.operation
     axes = BATCHED_AXES.get(operation[-2:].lower(), "")
     short = says is not None and says.argument == "in_channels" and len(shape) == len(axes) - 1 > 1
@@ -115,7 +118,7 @@ def axes_with_batch(diagnosis: Diagnosis) -> str:
 
 
 def layer_input_help(diagnosis: Diagnosis) -> Iterator[str]:
-    """Of a layer behind a map: the input that it was made for, the map that it was made for."""
+    """Yield the input, and the map, that a layer after a flattened map was made for."""
     says, wanted = diagnosis.mismatch.wrong_argument, wanted_map(diagnosis)
     if diagnosis.cause == "input-size" and says is not None:
         if diagnosis.fit is not None:
@@ -125,65 +128,69 @@ def layer_input_help(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def find_emptying_step(diagnosis: Diagnosis) -> AxisChange | None:
-    """The step that made the input of a layer empty; None for other conflicts."""
+    """Return the step that made the input of a layer empty; None for other conflicts."""
     empty = diagnosis.mismatch.kind == "layer" and 0 in diagnosis.shapes[0]
     steps = (change for side in diagnosis.sides for change in side if empty)
     return next((step for step in steps if any(before and not after for _, before, after in step.axes)), None)
 
 
 def format_lost_sizes(change: AxisChange) -> str:
-    """`40 → 0`."""
+    """Return `40 → 0`."""
     return ", ".join(f"{before} → {after}" for _, before, after in change.axes if before and not after)
 
 
 def axis_help(diagnosis: Diagnosis) -> str:
-    """A Linear or LayerNorm that was told the size of another axis: that one comes last, or all are flattened."""
+    """Return the help for a Linear or LayerNorm that declares the size of another axis: move it last, or flatten."""
     says, shape, axis = diagnosis.mismatch.wrong_argument, diagnosis.shapes[0], axis_of_declared_size(diagnosis)
     assert says is not None
-    said = says.given[-1] if isinstance(says.given, tuple) else says.given
+    declared = says.given[-1] if isinstance(says.given, tuple) else says.given
     if axis is None:
-        return f"flatten(1) before it: {join_sizes(shape[1:])} = {said}"
+        return f"flatten(1) before it: {join_sizes(shape[1:])} = {declared}"
     rank = len(shape)
     order = [*(one for one in range(rank) if one != axis), axis]
     move = f"transpose(1, {rank - 1})" if rank == 3 else f"permute({', '.join(map(str, order))})"
     name = "C, axis" if axis_label(diagnosis.axis_names, axis) == "C" else "axis"
-    return f"{said} stands in {name} {axis}: {move} before it brings it last"
+    return f"{declared} stands in {name} {axis}: {move} before it brings it last"
 
 
 def kernel_help(diagnosis: Diagnosis) -> str:
-    """A window larger than what it slides over: the least input that would do, the largest kernel."""
+    """Return the help for a window larger than its input: the least input that fits, the largest kernel."""
     fit, row, rows = diagnosis.fit, diagnosis.mismatch.row, diagnosis.index.trace.rows
     window = window_of(rows[row]) if 0 <= row < len(rows) else None
     image = largest_kernel(window, diagnosis.shapes[0]) if window is not None else ()
     needed = window.stride if window is not None and norm_refused_operand(diagnosis.index.trace) is not None else ()
-    room = [size - step for size, step in zip(image, needed or (0,) * len(image), strict=True)]
-    largest = f"a kernel of at most {join_sizes(room)}" if room and min(room) > 0 else "a smaller kernel"
+    kernel_sizes = [size - step for size, step in zip(image, needed or (0,) * len(image), strict=True)]
+    largest = (
+        f"a kernel of at most {join_sizes(kernel_sizes)}"
+        if kernel_sizes and min(kernel_sizes) > 0
+        else "a smaller kernel"
+    )
     larger = f"{format_input_size(fit, least='at least ')}, or " if fit is not None else ""
     return f"{larger}{largest}, more padding, or less pooling before it"
 
 
 def largest_kernel(window: Window, shape: Sequence[int]) -> list[int]:
-    """The largest kernel that fits an input of a shape with the padding and the dilation that a window has."""
+    """Return the largest kernel that fits an input of a shape with the padding and the dilation of a window."""
     ends = zip(shape[-window.axes :], window.padding, window.dilation, strict=True)
     return [(size + 2 * padding - 1) // dilation + 1 for size, padding, dilation in ends]
 
 
 def view_help(diagnosis: Diagnosis, factors: ViewFactors) -> str:
-    """The numbers that do divide."""
+    """Return the numbers that divide the size."""
     near = sorted(n for n in nearest_divisors(factors.size, factors.divisor) if 1 < n < factors.size)
     others = f"{' and '.join(map(str, near))} {'do' if len(near) > 1 else 'does'}" if near else ""
     if not factors.is_window:
-        told = ": ".join(filter(None, [f"{factors.divisor} must divide {factors.size}", others]))
-        return f"{told}; or {prod(factors.declared)} = {product_text(factors.declared)} must stand there"
+        sentence = ": ".join(filter(None, [f"{factors.divisor} must divide {factors.size}", others]))
+        return f"{sentence}; or {prod(factors.declared)} = {product_text(factors.declared)} must stand there"
     name = axis_label(diagnosis.axis_names, factors.axis)
     below, above = (number for number in nearest_multiples(factors.size, factors.divisor))
-    told = f"{factors.divisor} must divide {name}={factors.size}: its multiples next to it are {below} and {above}"
-    return f"{told}; {others}" if others else told
+    sentence = f"{factors.divisor} must divide {name}={factors.size}: its multiples next to it are {below} and {above}"
+    return f"{sentence}; {others}" if others else sentence
 
 
 # ------------------------------------------------------------ sizes
 def table_help(diagnosis: Diagnosis) -> str:
-    """The input that a table was made for; of one with other channels, which two numbers must be one."""
+    """Return the input that a table was made for; if channels differ, the two numbers that must be equal."""
     fit, axes = diagnosis.fit, diagnosis.mismatch.axes
     if diagnosis.cause == "channels" and len(axes) == 1:
         found = sorted(operand_size_origins(diagnosis, axes[0]), key=lambda one: one.kind == "table")
@@ -193,7 +200,7 @@ def table_help(diagnosis: Diagnosis) -> str:
 
 
 def has_shared_windows(diagnosis: Diagnosis) -> bool:
-    """Whether all sides go through the same layers: what differs is what these get."""
+    """Return whether all sides go through the same layers, so that their inputs differ."""
     paths = [
         {change.row.path for change in side if change.is_resizable and change.row.path} for side in diagnosis.sides
     ]
@@ -201,7 +208,7 @@ def has_shared_windows(diagnosis: Diagnosis) -> bool:
 
 
 def sizes_help(diagnosis: Diagnosis) -> str:
-    """Which step rounds or has a fixed size, the inputs that would do, arguments that would."""
+    """Return which step rounds or has a fixed size, inputs that fit, and arguments that fit."""
     fit = diagnosis.fit
     steps = [one for side in diagnosis.sides if (one := first_uneven_window(side)) is not None]
     facts = list(map(format_fixed_size, find_fixed_sizes(diagnosis))) or list(map(format_uneven, steps))
@@ -223,7 +230,9 @@ def sizes_help(diagnosis: Diagnosis) -> str:
 
 
 def format_uneven(found: UnevenWindow) -> str:
-    """`pool rounds 15/2 down to 7`, `conv makes 101 of 100 (kernel 2, padding 1)`, `getitem crops 36 to 33: …`."""
+    """Return `pool rounds 15/2 down to 7`, `conv makes 101 of 100 (kernel 2, padding 1)`, `getitem crops 36 to 33:
+    …`.
+    """
     before, after, stride, row = found.before, found.after, found.stride, found.change.row
     who = row.path or row.op
     if found.crop is not None and found.surplus > 0:
@@ -238,28 +247,30 @@ def format_uneven(found: UnevenWindow) -> str:
         ("padding", window.padding),
         ("dilation", window.dilation),
     )
-    said = [f"{name} {one[-1]}" for name, one in numbers if name in ("kernel", "padding") or one[-1] > 1]
-    return f"{who} makes {after} of {before} ({', '.join(said)})"
+    arguments = [f"{name} {one[-1]}" for name, one in numbers if name in ("kernel", "padding") or one[-1] > 1]
+    return f"{who} makes {after} of {before} ({', '.join(arguments)})"
 
 
 def format_crop(row: Row) -> str:
-    """`the crop at line 7`, `the crop 3`."""
+    """Return `the crop at line 7`, `the crop 3`."""
     return f"the crop in line {row.place.line}" if row.place is not None else f"the crop {row.path}".rstrip()
 
 
 def find_fixed_sizes(diagnosis: Diagnosis) -> list[AxisChange]:
-    """The steps that give a size that was written."""
+    """Return the steps whose output size is written in the source."""
     return [change for side in diagnosis.sides for change in side if has_fixed_output_size(change)]
 
 
 def format_fixed_size(change: AxisChange) -> str:
-    """`soft.up gives 14×14 whatever it gets`."""
+    """Return `soft.up gives 14×14 whatever it gets`."""
     sizes = [after for _, _, after in change.axes]
     return f"{change.row.path or change.row.op} gives {join_sizes(sizes)} whatever it gets"
 
 
 def find_other_windows(diagnosis: Diagnosis) -> list[str]:
-    """`ceil_mode=True in pool`: arguments of one layer with which the sides have one size, the nearest layer first."""
+    """Return `ceil_mode=True in pool`: arguments of one layer with which the sides have equal sizes, the nearest
+    layer first.
+    """
     found: dict[str, str] = {}
     at_fault = {change.row.path for side in diagnosis.sides for change in side if is_uneven(change)}
     trace, cause = diagnosis.index.trace, diagnosis.cause
@@ -276,13 +287,13 @@ def find_other_windows(diagnosis: Diagnosis) -> list[str]:
 
 
 def format_fitting_inputs(diagnosis: Diagnosis) -> str:
-    """The input that fits, or where several follow inputs of their own, each that does."""
+    """Return the input that fits, or each of several."""
     fits = diagnosis.fits if diagnosis.relation == "inputs" else diagnosis.fits[:1]
     return " or ".join(map(format_input_size, fits))
 
 
 def format_input_size(fit: FittingSizes, *, least: str = "") -> str:
-    """`an input of 224×224`, `an input 28 or 32 high and wide (multiples of 4)`, `an input at least 64 high`."""
+    """Return `an input of 224×224`, `an input 28 or 32 high and wide (multiples of 4)`, `an input at least 64 high`."""
     which = f"an input {fit.input}" if fit.is_one_of_several else "an input"
     if fit.whole:
         return (
@@ -295,7 +306,7 @@ def format_input_size(fit: FittingSizes, *, least: str = "") -> str:
 
 
 def format_multiples(fit: FittingSizes) -> str:
-    """` (multiples of 4)`; ` (as any multiple of 32)` where other sizes do as well."""
+    """Return ` (multiples of 4)`, or ` (as any multiple of 32)` if other sizes fit as well."""
     steps = {axis.step for axis in fit.changed}
     if len(steps) != 1 or 0 in steps:
         return ""
@@ -305,7 +316,7 @@ def format_multiples(fit: FittingSizes) -> str:
 
 
 def format_directions(axes: Sequence[FittingAxis]) -> str:
-    """`28 or 32 high and wide`."""
+    """Return `28 or 32 high and wide`."""
     words = [DIRECTION_WORDS[axis.name] for axis in axes]
     joined = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
     return f"{' or '.join(map(str, axes[0].sizes))} {joined}"
@@ -315,17 +326,17 @@ def join_sizes(sizes: Sequence[int] | str, sign: str = "×") -> str:
     return sign.join(map(str, sizes))
 
 
-def format_condition(asked: SizeCondition) -> str:
-    """`maps.size(2) is 3, not 1`: what an author's condition asks of a size."""
-    size = asked.operand.value.shape[asked.axis]
-    wanted = f"a multiple of {asked.divisor}" if asked.divisor else asked.equals
-    where = f"axis {asked.axis} of {asked.operand.source} {asked.operand.value.shape}"
-    return f"{asked.text} is {size}, not {wanted}: {where}"
+def format_condition(condition: SizeCondition) -> str:
+    """Return the condition of a size in the model's code: `maps.size(2) is 3, not 1`."""
+    size = condition.operand.value.shape[condition.axis]
+    wanted = f"a multiple of {condition.divisor}" if condition.divisor else condition.equals
+    where = f"axis {condition.axis} of {condition.operand.source} {condition.operand.value.shape}"
+    return f"{condition.text} is {size}, not {wanted}: {where}"
 
 
 # ------------------------------------------------------------ values that meet
 def residual_help(diagnosis: Diagnosis) -> str:
-    """A projection, unless no stride of one makes an image of the shortcut's size as large as that of main."""
+    """Return the help to project the shortcut; another one if no stride of a projection gives the size of main."""
     main, shortcut = diagnosis.shapes[:2]
     if len(main) == len(shortcut) > 2 and not stride_between(main, shortcut):
         return "bring main and shortcut to one size: no stride of a projection makes the one of the other"
@@ -333,7 +344,7 @@ def residual_help(diagnosis: Diagnosis) -> str:
 
 
 def order_help(diagnosis: Diagnosis) -> str:
-    """One order of axes, one shape."""
+    """Return the help to use one order of axes, or one shape."""
     mismatch, cause = diagnosis.mismatch, diagnosis.cause
     if mismatch.kind == "attention":
         mask = "give the mask the sizes of the scores (…, L, S), or 1 where it is the same for all"
@@ -349,7 +360,7 @@ def order_help(diagnosis: Diagnosis) -> str:
 
 # ------------------------------------------------------------ where sizes come from
 def explain_sizes(diagnosis: Diagnosis) -> Iterator[str]:
-    """Of a Linear after a flattened map what it gets and what it was told; of tables and maps their sizes."""
+    """Yield the given and the declared size of a Linear after a flattened map, and the sizes of tables and maps."""
     image, says = flattened_map(diagnosis), diagnosis.mismatch.wrong_argument
     if image is not None and says is not None:
         yield f"it gets    {join_sizes(image)} = {says.needed}"
@@ -364,7 +375,7 @@ def explain_sizes(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def size_origin_lines(diagnosis: Diagnosis) -> Iterator[str]:
-    """`pos: 196 = 14×14`, `matmul: 4 = 2×2`, for every axis that differs."""
+    """Yield `pos: 196 = 14×14`, `matmul: 4 = 2×2` for every axis that differs."""
     for axis in diagnosis.mismatch.axes:
         where = f" in {axis_label(diagnosis.axis_names, axis)}" if diagnosis.relation == "table" else ""
         for operand, origin in zip(diagnosis.operands, operand_size_origins(diagnosis, axis), strict=True):
@@ -373,6 +384,6 @@ def size_origin_lines(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def operand_size_origins(diagnosis: Diagnosis, axis: int) -> list[SizeOrigin]:
-    """Where the size of each operand on an axis comes from."""
+    """Return the origin of each operand's size on an axis."""
     own = [(op, at) for op in diagnosis.operands for at in own_axes(op, [axis], diagnosis.mismatch)]
     return find_size_origins(diagnosis.index, own)

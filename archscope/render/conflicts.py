@@ -1,8 +1,8 @@
-"""Conflicts in words: a Diagnosis → a Finding with one sentence, an aligned layout, the way back and a cure.
+"""Conflicts in words: a Diagnosis → a Finding with a sentence, an aligned layout, the steps to it, and a help.
 
-    Diagnosis → sentence · layout (a line for each operand, equal ones together) · walk · cure      Failure → `forward`
+    Diagnosis → sentence, layout (a line for each operand, equal ones together), steps, help      Failure → `forward`
 
-Shapes tell all of it; torch's own messages are quoted only for what no shape explains.
+Conflicts are explained from shapes; torch's own messages are quoted only if no shape explains a failure.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from archscope.trace import Failure, Operand, Row, Shape, Trace
 from archscope.trace_index import TraceIndex
 
 MAX_LAYOUT_WIDTH = 76
-"""How wide a line of the layout may be, so that it fits a terminal with its indent."""
+"""The widest line of the layout, so that it fits a terminal with its indent."""
 MIN_GROUPED_OPERANDS = 4
-"""From how many operands on those of one shape share a line."""
+"""With at least so many operands, those of one shape share a line."""
 MAX_SAME_LINE_STEPS = 3
-"""From how many steps of one line on they are told as one."""
+"""At least so many steps on one source line are shown as one."""
 FOLLOWS_NOTE = " (this may follow from a conflict before it)"
 GIVE_INPUT_HELP = "does the model take other inputs? input=… gives their shapes"
 RELATION_SENTENCES = {
     "residual": "the two sides of this residual cannot be added",
     "pyramid": "the two levels of this pyramid cannot be added",
 }
-"""Relation → how the sentence begins."""
+"""Relation of the operands → the beginning of the sentence."""
 CONFLICT_RULES = {
     **dict.fromkeys(("product", "attention"), "product-shape"),
     "add": "add-shape",
@@ -50,11 +50,11 @@ CONFLICT_RULES = {
 
 
 def find_conflicts(index: TraceIndex) -> tuple[Finding, ...]:
-    """Every mismatch in the order of the run, one for each place, then the failure that ended it."""
+    """Return every mismatch in the order of the run, one for each location, then the failure that ended the run."""
     found = tuple(format_conflict(diagnosis) for diagnosis in diagnose_conflicts(index))
     trace, failure = index.trace, index.trace.failure
-    told = failure is not None and any(m.row == len(trace.rows) and m.kind == "layer" for m in trace.mismatches)
-    if failure is None or told:
+    is_explained = failure is not None and any(m.row == len(trace.rows) and m.kind == "layer" for m in trace.mismatches)
+    if failure is None or is_explained:
         return found
     behind = {row for operand in failure.operands for row in index.ancestors(operand).values()}
     ended, follows = failure_finding(failure, trace), any(mismatch.row in behind for mismatch in trace.mismatches)
@@ -82,15 +82,15 @@ def format_conflict(diagnosis: Diagnosis) -> Finding:
 
 
 def mark_fixed_by(finding: Finding, first: Finding) -> Finding:
-    """A conflict that the first fix of another one cures as well."""
+    """Return a conflict with a note that the first fix of another one resolves it too."""
     if finding.likely:
         return finding
     where = f"{first.place.file}:{first.place.line}" if first.place is not None else first.path
-    return replace(finding, likely=True, message=f"{finding.message} (the fix of {where} cures this too)")
+    return replace(finding, likely=True, message=f"{finding.message} (the fix of {where} resolves this too)")
 
 
 def conflict_sentence(diagnosis: Diagnosis) -> str:
-    """One sentence with the numbers in it."""
+    """Return one sentence with the sizes of the conflict."""
     mismatch = diagnosis.mismatch
     if mismatch.kind in ("layer", "view", "product", "attention"):
         return mismatch.fact + "".join(
@@ -108,7 +108,9 @@ def conflict_sentence(diagnosis: Diagnosis) -> str:
 
 
 def group_operands(diagnosis: Diagnosis) -> list[tuple[Operand, str, int]]:
-    """Each operand with its name; of many operands, the first of each shape, and how many others have that shape."""
+    """Return each operand with its name; of many operands, the first of each shape with the number of others of that
+    shape.
+    """
     pairs = list(zip(diagnosis.operands, diagnosis.names, strict=True))
     if len(pairs) < MIN_GROUPED_OPERANDS:
         return [(operand, name, 0) for operand, name in pairs]
@@ -119,7 +121,7 @@ def group_operands(diagnosis: Diagnosis) -> list[tuple[Operand, str, int]]:
 
 
 def format_sides(diagnosis: Diagnosis) -> Iterator[str]:
-    """`main (1, 32, 8, 8) from main.2`, `value 2 (1, 16) from e.0 and 25 others (1, 16)`."""
+    """Yield `main (1, 32, 8, 8) from main.2`, `value 2 (1, 16) from e.0 and 25 others (1, 16)`."""
     for operand, name, others in group_operands(diagnosis):
         more = f" and {others} other{'s' * (others > 1)} {operand.value.shape}" if others else ""
         yield format_side(operand, name) + distinguishing_text(operand, diagnosis) + more
@@ -131,8 +133,9 @@ def format_side(operand: Operand, name: str) -> str:
 
 
 def distinguishing_text(operand: Operand, diagnosis: Diagnosis) -> str:
-    """What tells an operand from another one of its name: ` (line 7)`, ` after b`, ` (call 2)`; nothing where no other
-    has its name."""
+    """Return ` (line 7)`, ` after b` or ` (call 2)`, which distinguishes an operand from another of the same name;
+    else "".
+    """
     index = diagnosis.index
     alike = [other for other in diagnosis.operands if other.source == operand.source]
     makers = [row for other in alike if (row := index.maker(other)) is not None]
@@ -151,15 +154,15 @@ def distinguishing_text(operand: Operand, diagnosis: Diagnosis) -> str:
 
 
 def layer_before(row: Row, index: TraceIndex) -> str:
-    """The path of the nearest row before a row without one that has a path of its own; empty where there is none."""
-    here: Row | None = row
-    while here is not None and not (here is not row and here.path and here.path != row.path):
-        here = index.maker(here.inputs[0]) if here.inputs else None
-    return here.path if here is not None and not row.path.startswith(f"{here.path}.") else ""
+    """Return the path of the nearest row with a path before a row without one; "" if there is none."""
+    current: Row | None = row
+    while current is not None and not (current is not row and current.path and current.path != row.path):
+        current = index.maker(current.inputs[0]) if current.inputs else None
+    return current.path if current is not None and not row.path.startswith(f"{current.path}.") else ""
 
 
 def format_disagreement(diagnosis: Diagnosis) -> str:
-    """`they differ in C (128, 64), H (28, 56) and W (28, 56)`."""
+    """Return `they differ in C (128, 64), H (28, 56) and W (28, 56)`."""
     shapes = tuple(operand.value.shape for operand, _, _ in group_operands(diagnosis))
     if len({len(shape) for shape in shapes}) > 1 and diagnosis.cause == "layout":
         return f"they have {', '.join(str(len(shape)) for shape in shapes)} dimensions"
@@ -171,15 +174,17 @@ def format_disagreement(diagnosis: Diagnosis) -> str:
 
 # ------------------------------------------------------------ the layout
 def layout_lines(diagnosis: Diagnosis) -> Iterator[str]:
-    """One line per operand: its name, who made it, its sizes in columns; then carets below those that differ."""
-    told = group_operands(diagnosis)
-    shapes, names = [operand.value.shape for operand, _, _ in told], [name for _, name, _ in told]
+    """Yield one line per operand: its name, the step that made it, its sizes in columns; then carets below those that
+    differ.
+    """
+    groups = group_operands(diagnosis)
+    shapes, names = [operand.value.shape for operand, _, _ in groups], [name for _, name, _ in groups]
     cells = max(len(str(size)) for shape in shapes for size in (*shape, 0))
     rank = max(map(len, shapes))
-    room = MAX_LAYOUT_WIDTH - max(map(len, names)) - 4 - rank * (cells + 2)
-    makers = [format_maker(operand, diagnosis) + format_others(others) for operand, _, others in told]
-    if max(map(len, makers)) > room:
-        makers = [format_maker(operand, diagnosis, short=True) + format_others(others) for operand, _, others in told]
+    width = MAX_LAYOUT_WIDTH - max(map(len, names)) - 4 - rank * (cells + 2)
+    makers = [format_maker(operand, diagnosis) + format_others(others) for operand, _, others in groups]
+    if max(map(len, makers)) > width:
+        makers = [format_maker(operand, diagnosis, short=True) + format_others(others) for operand, _, others in groups]
     widths = [max(map(len, names)), max(map(len, makers))]
     for name, made, shape in zip(names, makers, shapes, strict=True):
         blank = "  ".join([" " * cells] * (rank - len(shape))) + "  " * (len(shape) < rank)
@@ -204,22 +209,27 @@ def format_sizes(shape: Shape, width: int) -> str:
 
 
 def format_maker(operand: Operand, diagnosis: Diagnosis, *, short: bool = False) -> str:
-    """What made the operand: path, layer, line: `layer2.0.main.3 Conv2d 128, 3×3 (line 14)`. short: no arguments."""
+    """Return the step that made the operand: path, layer, line: `layer2.0.main.3 Conv2d 128, 3×3 (line 14)`. short:
+    without arguments.
+    """
     row, conflict = diagnosis.index.maker(operand), diagnosis.mismatch.site.place
     if row is None:
         return operand.source
     layer = diagnosis.index.layer_text(row)
-    made = f"{operand.source} {layer.split()[0] if short else layer}"
+    maker = f"{operand.source} {layer.split()[0] if short else layer}"
     if row.place is None:
-        return made + distinguishing_text(operand, diagnosis)
-    here = conflict is not None and conflict.file == row.place.file
-    return f"{made} (line {row.place.line})" if here else f"{made} ({row.place.file}:{row.place.line})"
+        return maker + distinguishing_text(operand, diagnosis)
+    in_same_file = conflict is not None and conflict.file == row.place.file
+    return f"{maker} (line {row.place.line})" if in_same_file else f"{maker} ({row.place.file}:{row.place.line})"
 
 
 # ------------------------------------------------------------ the walk
 def walk_links(diagnosis: Diagnosis) -> Iterator[WalkStep]:
-    """The steps since the fork that changed a disagreeing axis; of a side without one, those that could have. Then the
-    uses of the blocks that these and the conflict itself stand in, innermost first."""
+    """Yield the steps since the sides separated that changed a disagreeing axis; of a side without one, those that
+    could have.
+
+    Then the uses of the blocks that contain these steps and the conflict, innermost first.
+    """
     rows: list[Row] = []
     for change, alike in select_steps(diagnosis):
         rows.append(change.row)
@@ -236,10 +246,12 @@ def walk_links(diagnosis: Diagnosis) -> Iterator[WalkStep]:
     yield from block_use_links([*all_rows[own : own + 1], *rows], diagnosis.index)
 
 
-def joining_links(diagnosis: Diagnosis, told: Sequence[Row]) -> Iterator[WalkStep]:
-    """The concat that made a layer's input, if it is not told of: it may lack a value, or join along another axis."""
+def joining_links(diagnosis: Diagnosis, shown: Sequence[Row]) -> Iterator[WalkStep]:
+    """Yield the concat that made a layer's input, if it is not shown yet: it may lack a value, or join along another
+    axis.
+    """
     row = find_concat(diagnosis.operands[0], diagnosis.index) if diagnosis.mismatch.kind == "layer" else None
-    if row is not None and row not in told:
+    if row is not None and row not in shown:
         shapes = " and ".join(str(one.value.shape) for one in row.inputs)
         yield WalkStep(
             row.path or "forward", f"{row.short_name}: joins {shapes} along dim {row.get('dim', 0)}", row.place
@@ -247,15 +259,17 @@ def joining_links(diagnosis: Diagnosis, told: Sequence[Row]) -> Iterator[WalkSte
 
 
 def select_steps(diagnosis: Diagnosis) -> Iterator[tuple[AxisChange, int]]:
-    """The steps to be told of; of many on one line (a loop's) the first, and how many others there are."""
-    kept: list[AxisChange] = [diagnosis.rounded] if diagnosis.rounded is not None else []
+    """Yield the steps to show; of many on one source line (such as a loop's) the first, with the number of others."""
+    selected: list[AxisChange] = [diagnosis.rounded] if diagnosis.rounded is not None else []
     for side in diagnosis.sides:
-        told = [change for change in side if change.changed] or [change for change in side if change.is_resizable]
-        kept += (change for branch in split_branches(side, diagnosis.index) for change in branch if change in told)
-    lines: list[tuple[Span | None, str]] = [(one.row.place, one.row.short_name) for one in kept if one.row.place]
+        changes = [change for change in side if change.changed] or [change for change in side if change.is_resizable]
+        selected += (
+            change for branch in split_branches(side, diagnosis.index) for change in branch if change in changes
+        )
+    lines: list[tuple[Span | None, str]] = [(one.row.place, one.row.short_name) for one in selected if one.row.place]
     alike = Counter(lines)
     seen: set[object] = set()
-    for change in kept:
+    for change in selected:
         line = change.row.place, change.row.short_name
         if alike[line] <= MAX_SAME_LINE_STEPS:
             yield change, 0
@@ -265,7 +279,7 @@ def select_steps(diagnosis: Diagnosis) -> Iterator[tuple[AxisChange, int]]:
 
 
 def block_use_links(rows: Sequence[Row], index: TraceIndex) -> Iterator[WalkStep]:
-    """Where the blocks that rows stand in are used, each once."""
+    """Yield the uses of the blocks that contain rows, each once."""
     seen: set[int] = set()
     for row in rows:
         for call in index.blocks(row):
@@ -276,24 +290,24 @@ def block_use_links(rows: Sequence[Row], index: TraceIndex) -> Iterator[WalkStep
 
 
 def describe_change(change: AxisChange, names: AxisLabels) -> str:
-    """`64 → 128 channels, 56×56 → 28×28`. names: of the axes of what the step gives."""
+    """Return `64 → 128 channels, 56×56 → 28×28`. names: of the axes of the step's output."""
     if change.row.short_name in (*RESHAPE_FUNCTIONS, *PERMUTE_FUNCTIONS):
         old, new = change.row.inputs[0].value.shape, change.shape
         batch = int(old[:1] == new[:1] and len(new) > 1)
         return f"{units.format_shape(old[batch:])} → {units.format_shape(new[batch:])}"
     spatial = [(b, a) for axis, b, a in change.axes if names[axis] in SPATIAL_LETTERS]
     word = "channel" if SPATIAL_LETTERS & set(names) else "feature"
-    said = [f"{format_resize(b, a)} {word}{'s' * (a != 1)}" for axis, b, a in change.axes if names[axis] == "C"]
+    parts = [f"{format_resize(b, a)} {word}{'s' * (a != 1)}" for axis, b, a in change.axes if names[axis] == "C"]
     if spatial:
         before, after = ("×".join(str(pair[i]) for pair in spatial) for i in (0, 1))
-        said.append(f"{before} → {after}" if before != after and None not in dict(spatial) else f"keeps {after}")
+        parts.append(f"{before} → {after}" if before != after and None not in dict(spatial) else f"keeps {after}")
     others = [(axis, b, a) for axis, b, a in change.axes if names[axis] not in ("C", *SPATIAL_LETTERS)]
-    said += [
+    parts += [
         f"{axis_label(names, axis)}: {b} → {a}" if b not in (a, None) else f"{axis_label(names, axis)} is {a}"
         for axis, b, a in others
         if b not in (a, None) or axis
     ]
-    return ", ".join(said)
+    return ", ".join(parts)
 
 
 def format_resize(before: int | None, after: int) -> str:
@@ -302,13 +316,15 @@ def format_resize(before: int | None, after: int) -> str:
 
 # ------------------------------------------------------------ failures
 def failure_finding(failure: Failure, trace: Trace) -> Finding:
-    """`forward`: which function failed where, on what, and the first line of torch's message."""
+    """Return the finding `forward`: the function that failed, its location and inputs, and the first line of torch's
+    message.
+    """
     operands = " and ".join(f"{op.value.shape} {op.value.dtype} from {op.source}" for op in failure.operands)
     what = failure.function or f"the {'backward' if failure.backward else 'forward'} pass"
     before = "the forward pass" if failure.backward else "what"
     ran = f"{before} ran before it: {len(trace.rows)} operation{'s' * (len(trace.rows) != 1)}"
-    told, refusal = find_misread(failure), explain_refusal(trace)
-    if told is None and refusal is not None:
+    misread, refusal = find_misread(failure), explain_refusal(trace)
+    if misread is None and refusal is not None:
         return Finding(
             rule="forward",
             level="error",
@@ -320,11 +336,11 @@ def failure_finding(failure: Failure, trace: Trace) -> Finding:
         )
     otherwise = ran if trace.rows else GIVE_INPUT_HELP if failure.function else "no operation ran before it"
     return Finding(
-        rule="product-shape" if told is not None and told.mask else "forward",
+        rule="product-shape" if misread is not None and misread.mask else "forward",
         level="error",
-        message=told.fact if told else f"{what} failed{' on ' if operands else ''}{operands}: {failure.message}",
+        message=misread.fact if misread else f"{what} failed{' on ' if operands else ''}{operands}: {failure.message}",
         path=failure.site.path,
         place=failure.site.place,
-        help=misread_help(told, failure, trace) if told else otherwise,
-        cause="layout" if told and (told.batch_first is not None or told.mask) else "",
+        help=misread_help(misread, failure, trace) if misread else otherwise,
+        cause="layout" if misread and (misread.batch_first is not None or misread.mask) else "",
     )

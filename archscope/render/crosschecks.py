@@ -1,4 +1,6 @@
-"""CrossCheck → Sheet, CSV: the witnesses' figures below ours, then what each of them counts otherwise, and why."""
+"""Cross-checks as a Sheet or CSV: the figures of the reference counters below ours, then the differences with their
+causes.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ STATUS_WORDS = {"crashed": "crashed", "unable": "cannot", "missing": "missing"}
 
 
 def cross_check_sheet(check: CrossCheck) -> Sheet:
-    """One line for us and for every witness; the differences as notes."""
+    """Return one line for archscope and for every reference counter; the differences are notes."""
     return Sheet(
         head=head_phrases(check.report),
         headings=CROSS_CHECK_HEADINGS,
@@ -80,7 +82,7 @@ def counter_row(account: Account, check: CrossCheck) -> tuple[str, ...]:
 
 
 def counter_label(statement: CounterResult) -> str:
-    """A second run of one witness stands indented below its first."""
+    """Return the name of a counter; a second run of one is indented."""
     name, _, run = statement.counter.partition(", ")
     return f"  {run}" if run else name
 
@@ -103,7 +105,7 @@ def counter_versions(check: CrossCheck) -> Iterator[str]:
 # ------------------------------------------------------------ what differs, and why
 def cross_check_notes(check: CrossCheck) -> Iterator[str]:
     if check.report.broken:
-        yield "fails: a net that does not run, so there is nothing to hold against each other"
+        yield "fails: a net that does not run, so there is nothing to compare"
     yield "all ran without gradients, one after another; FlopCounterMode counts FLOPs, here they are halved"
     if check.report.trace.mode == "train":
         yield "train: in training mode; all count the forward pass, the backward pass is counted by none of them"
@@ -137,7 +139,7 @@ def not_counted_note(statement: CounterResult) -> str:
 
 
 def account_parts(account: Account) -> Iterator[tuple[str, Sequence[Difference], int]]:
-    """MACs and parameters: what differs, and the rest that no line names."""
+    """Yield MACs and parameters, each with its differences and the unexplained rest."""
     for quantity, differences, rest in (
         ("MACs", account.macs_differences, account.unattributed),
         ("parameters", account.params_differences, account.params_unattributed),
@@ -147,7 +149,7 @@ def account_parts(account: Account) -> Iterator[tuple[str, Sequence[Difference],
 
 # ------------------------------------------------------------ for programs
 def cross_check_csv(check: CrossCheck) -> str:
-    """One line for every total and difference; the differences of a witness sum to its total less ours."""
+    """Return one line for every total and difference; the differences of a counter sum to its total minus ours."""
     return format_csv([CROSS_CHECK_CSV_HEAD, *cross_check_rows(check)])
 
 

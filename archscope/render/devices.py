@@ -1,4 +1,4 @@
-"""Ceilings → Sheet, CSV: what a device can do at most, in products, bytes and launches."""
+"""Ceilings of a device, and lists of devices, as a Sheet or CSV."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ CEILINGS_CSV_HEAD = ("quantity", "of", "value")
 
 
 def ceilings_sheet(ceilings: Ceilings) -> Sheet:
-    """The products by dtype, the bytes by working set, the cost of a launch."""
+    """Return the products by dtype, the bandwidth by working set, and the time of a launch."""
+    launch = ("launch", units.format_duration(ceilings.launch), "")
     return Sheet(
         head=tuple(machine_phrases(ceilings.machine)),
         headings=CEILINGS_HEADINGS,
-        rows=(*product_rows(ceilings), *bandwidth_rows(ceilings), launch_row(ceilings)),
+        rows=(*product_rows(ceilings), *bandwidth_rows(ceilings), launch),
         foot=(*software_phrases(ceilings.machine), f"measured {ceilings.measured}"),
         notes=tuple(ceilings_notes(ceilings)),
     )
 
 
 def machine_phrases(machine: Machine) -> Iterator[str]:
-    """`Xeon Gold 6230 · cpu · 2 cores · 31.3 GiB · last cache 27.5 MiB`, in phrases."""
+    """Yield `Xeon Gold 6230`, `cpu`, `2 cores`, `31.3 GiB`, `last cache 27.5 MiB`."""
     yield machine.name
     yield machine.device
     yield f"{machine.cores} {'cores' if machine.kind == 'cpu' else 'multiprocessors'}"
@@ -55,27 +56,23 @@ def product_rows(ceilings: Ceilings) -> Iterator[tuple[str, ...]]:
 
 
 def bandwidth_rows(ceilings: Ceilings) -> Iterator[tuple[str, ...]]:
-    """Every second working set; the largest is always there."""
+    """Yield every second working set, and always the largest."""
     for size, rate in ceilings.bandwidths[::-2][::-1]:
         yield f"bytes, {units.format_bytes(size)} at work", units.format_rate(rate, "B/s"), ""
-
-
-def launch_row(ceilings: Ceilings) -> tuple[str, ...]:
-    return "launch", units.format_duration(ceilings.launch), ""
 
 
 # ------------------------------------------------------------ sentences
 def ceilings_notes(ceilings: Ceilings) -> Iterator[str]:
     yield "products: of matrices; FLOPs = 2 × MACs"
-    yield "ridge: FLOPs per byte from which on products hold an operation, and not memory"
+    yield "ridge: FLOPs per byte above which products limit an operation, and below which memory does"
     yield f"launch: what one {'function' if ceilings.machine.kind == 'cpu' else 'kernel'} costs with nothing to do"
     if any(peak is None for _, peak in ceilings.peaks):
-        yield "?: this device has no such products, or is hopelessly slow with them"
+        yield "?: this device has no such products, or is extremely slow with them"
     yield from disturbance_notes(ceilings)
 
 
 def disturbance_notes(ceilings: Ceilings) -> Iterator[str]:
-    """What others did meanwhile."""
+    """Yield notes on other processes during the measurement."""
     load = ceilings.load
     if load.disturbs(ceilings.machine):
         yield f"others kept {load.cores:.1f} cores busy meanwhile: it is measured anew when they are done"
@@ -97,7 +94,7 @@ DEVICES_HEADINGS = (
 
 
 def devices_sheet(auto: str, found: Sequence[AvailableDevice]) -> Sheet:
-    """Every device at hand; those that cannot be used are told below."""
+    """Return a table of all devices, with notes on those that cannot be used."""
     return Sheet(
         head=(),
         headings=DEVICES_HEADINGS,
@@ -114,7 +111,7 @@ def device_row(one: AvailableDevice) -> tuple[str, ...]:
 
 
 def devices_csv(found: Sequence[AvailableDevice]) -> str:
-    """One line for every device, `usable` or not."""
+    """Return one line for every device, `usable` or not."""
     head = ("device", "usable", "name", "memory_bytes", "free_bytes", "held_by_others_bytes", "why")
     documents = [one.to_dict() for one in found]
     return format_csv([head, *([document.get(name) for name in head] for document in documents)])
@@ -126,7 +123,7 @@ def devices_document(auto: str, found: Sequence[AvailableDevice]) -> dict[str, o
 
 # ------------------------------------------------------------ for programs
 def ceilings_csv(ceilings: Ceilings) -> str:
-    """One line for every figure: FLOP/s of a dtype, bytes per second of a working set, seconds of a launch."""
+    """Return one line for every figure: FLOP/s of a dtype, bytes per second of a working set, seconds of a launch."""
     return format_csv([CEILINGS_CSV_HEAD, *ceilings_rows(ceilings)])
 
 

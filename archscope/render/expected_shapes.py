@@ -1,7 +1,4 @@
-"""A shape that is not the expected one: the steps that made it, and arguments of a layer that would give the other.
-
-finding, the value's sizes, those that were wanted → the finding with its walk and its help
-"""
+"""The steps that made a shape other than the expected one, and layer arguments that would give the expected one."""
 
 from __future__ import annotations
 
@@ -18,11 +15,13 @@ from archscope.trace import Operand
 from archscope.trace_index import TraceIndex
 
 WantedSizes = Sequence[int | None]
-"""Sizes that are wanted; None for any."""
+"""Expected sizes; None for any size."""
 
 
 def with_steps(finding: Finding, index: TraceIndex, values: Iterable[tuple[Operand, WantedSizes]]) -> Finding:
-    """The finding with the steps that gave values sizes that are not wanted, and arguments that would give these."""
+    """Return the finding with the steps that made unexpected sizes, and with arguments that would give the expected
+    ones.
+    """
     history = AxisHistory(index)
     found = [(operand, wanted, unwanted_changes(history, operand, wanted)) for operand, wanted in values]
     walk = tuple(link for _, _, changes in found for link in change_links(history, changes))
@@ -32,14 +31,14 @@ def with_steps(finding: Finding, index: TraceIndex, values: Iterable[tuple[Opera
 
 
 def with_expectation_steps(finding: Finding, index: TraceIndex, expected: Sequence[Expectation]) -> Finding:
-    """The same of an expectation of a spec; the finding as it is where none of shapes is meant."""
+    """Return the finding of a spec's expectation with these steps; unchanged if it is not about a shape."""
     one = next((one for one in expected if one.span == finding.place and one.sizes), None)
     operand = find_value(index, one.path, one.got) if one is not None and not finding.likely else None
     return with_steps(finding, index, [(operand, one.sizes)]) if one is not None and operand is not None else finding
 
 
 def find_value(index: TraceIndex, path: str, shape: str) -> Operand | None:
-    """The value that a step gives: the last one of this shape that is made at the path or below it."""
+    """Return the output of a step: the last value of this shape that is made at the path or below it."""
     for output in index.trace.outputs if not path else ():
         if str(output.value.shape) == shape:
             return output
@@ -51,7 +50,7 @@ def find_value(index: TraceIndex, path: str, shape: str) -> Operand | None:
 
 
 def unwanted_changes(history: AxisHistory, operand: Operand, wanted: WantedSizes) -> list[AxisChange]:
-    """What gave the axes their sizes that are not as wanted; all axes where another number of them is wanted."""
+    """Return the changes that made the unexpected sizes; those of all axes if the number of axes differs."""
     shape = operand.value.shape
     alike = len(shape) == len(wanted)
     axes = [axis for axis in range(len(shape)) if not alike or wanted[axis] not in (None, shape[axis])]
@@ -68,7 +67,7 @@ def change_links(history: AxisHistory, changes: Sequence[AxisChange]) -> Iterato
 def find_other_arguments(
     index: TraceIndex, operand: Operand, wanted: WantedSizes, changes: Sequence[AxisChange]
 ) -> list[str]:
-    """`output_padding=1 in decoder.4`: arguments of one window with which all axes have the wanted sizes."""
+    """Return `output_padding=1 in decoder.4`: arguments of one window with which all axes have the expected sizes."""
     shape = operand.value.shape
     if len(shape) != len(wanted):
         return []

@@ -1,6 +1,7 @@
-"""Findings → text: place, level and rule, the fact, what lays it out, where else, the way back, the cure, the fixes.
+"""Findings as text: location, level and rule, message, layout, other locations, steps, help and fixes.
 
-[Checked] → told once → lines no wider than the terminal, continued with a hanging indent → how many of what
+Equal findings are shown once; lines are wrapped to the width of the terminal, with a hanging indent; a summary ends
+the text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from archscope.render.folding import FoldedFinding, fold_findings, split_variant
 from archscope.report import FIRST_FIX_PATH, LEVELS, Checked, Finding, Fix, Report, WalkStep
 
 UNBREAKABLE = re.compile(r"\([\d, ]+\)|`[^`]*`|fix \d+|\d %")
-"""What a line is not broken in: shapes, commands, percentages."""
+"""Texts within which a line is not wrapped: shapes, commands, percentages."""
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 JOIN_RULES = ("residual-shape", "add-shape", "multiply-shape", "concat-shape", "product-shape")
 MAX_LISTED_NAMES = 6
@@ -24,12 +25,14 @@ MAX_OTHER_CHANGES = 3
 
 
 def format_findings(findings: Iterable[Finding], *, target: str = "", width: int = 80) -> str:
-    """Every finding as it is printed; one without a place stands under its target."""
+    """Return every finding as text; one without a location is below its target."""
     return format_folded(fold_findings([Checked(target, tuple(findings))]), width)
 
 
 def format_report_findings(reports: Sequence[Report], *, level: str = "note", width: int = 80) -> str:
-    """The findings of reports down to a level, each once; and which commands look for fixes, where nets do not run."""
+    """Return the findings of reports down to a level, each once, and the commands that search for fixes of nets that
+    fail.
+    """
     found = fold_findings(Checked(report.target, report.findings).least(level) for report in reports)
     each = format_folded(found, width)
     fixes = dict.fromkeys(fix_command_hint(report) for report in reports if report.broken)
@@ -37,25 +40,27 @@ def format_report_findings(reports: Sequence[Report], *, level: str = "note", wi
 
 
 def format_level_findings(reports: Sequence[Report], levels: Collection[str], *, width: int = 80) -> str:
-    """The findings of reports that have one of these levels, each once."""
-    kept = (Checked(r.target, tuple(f for f in r.findings if f.level in levels)) for r in reports)
-    return format_folded(fold_findings(kept), width)
+    """Return the findings of reports that have one of these levels, each once."""
+    selected = (Checked(r.target, tuple(f for f in r.findings if f.level in levels)) for r in reports)
+    return format_folded(fold_findings(selected), width)
 
 
 def format_folded(found: Sequence[FoldedFinding], width: int) -> str:
-    """The findings as text; where several targets share places, below their target, unless the place names it."""
+    """Return the findings as text; if several targets share locations, below their target, unless the location names
+    it.
+    """
     several = len({target for one in found for target in (one.target, *one.others)}) > 1
     return escape_invisible("".join(f"{line}\n" for line in lines_by_target(found, width, named=several, files=False)))
 
 
 def fix_command_hint(report: Report) -> str:
-    """`` `archscope check net.yaml` looks for fixes; `archscope check --fix net.yaml` applies …``."""
-    asked = report.request
-    command = asked.command("check") if asked else None
-    if command is None or asked is None:
+    """Return `` `archscope check net.yaml` looks for fixes; `archscope check --fix net.yaml` applies …``."""
+    request = report.request
+    command = request.command("check") if request else None
+    if command is None or request is None:
         return "`archscope.check`, with what was given to `summarize`, looks for fixes"
-    fixable = not asked.python and not {"set", "input"} & set(asked.options)
-    applied = f"; `{asked.command('check --fix')}` applies those that change nothing else" if fixable else ""
+    fixable = not request.python and not {"set", "input"} & set(request.options)
+    applied = f"; `{request.command('check --fix')}` applies those that change nothing else" if fixable else ""
     return f"`{command}` looks for fixes{applied}"
 
 
@@ -74,14 +79,14 @@ def finding_lines(one: FoldedFinding, width: int) -> Iterator[str]:
 
 
 def headline(finding: Finding, target: str) -> str:
-    """`net.yaml:12:5: error residual-shape (stride) at layer2.0.add: the two sides of …`."""
+    """Return `net.yaml:12:5: error residual-shape (stride) at layer2.0.add: the two sides of …`."""
     place = str(finding.place) if finding.place else ": ".join(filter(None, [target, finding.path]))
     where = f" at {finding.path}" if finding.place and finding.path else ""
     return f"{place}: {level_and_rule(finding)}{where}: {finding.message}".removeprefix(": ")
 
 
 def level_and_rule(finding: Finding) -> str:
-    """`error residual-shape (stride)`."""
+    """Return `error residual-shape (stride)`."""
     return f"{finding.level} {finding.rule}{f' ({finding.cause})' if finding.cause else ''}"
 
 
@@ -91,10 +96,10 @@ def format_names(names: Sequence[str]) -> str:
 
 
 def wrap_line(line: str, width: int, indent: str, hanging: str) -> list[str]:
-    """The line broken between words; a word that is wider stays whole."""
-    held = UNBREAKABLE.sub(lambda match: match[0].replace(" ", NO_BREAK_SPACE), escape_invisible(line))
+    """Return the line wrapped between words; a word that is wider stays whole."""
+    unbreakable = UNBREAKABLE.sub(lambda match: match[0].replace(" ", NO_BREAK_SPACE), escape_invisible(line))
     broken = textwrap.wrap(
-        held,
+        unbreakable,
         max(width, len(hanging) + 20),
         initial_indent=indent,
         subsequent_indent=hanging,
@@ -105,7 +110,7 @@ def wrap_line(line: str, width: int, indent: str, hanging: str) -> list[str]:
 
 
 def walk_lines(finding: Finding, width: int) -> Iterator[str]:
-    """`where they part: main.0 (line 14) Conv2d 128, 3×3, stride 2: 64 → 128 channels`, then the other steps."""
+    """Yield `where they part: main.0 (line 14) Conv2d 128, 3×3, stride 2: 64 → 128 channels`, then the other steps."""
     first = "where they part:" if finding.rule in JOIN_RULES else "made by:"
     for number, link in enumerate(finding.walk[:MAX_WALK_STEPS]):
         indent = "      " if number else "    "
@@ -117,13 +122,13 @@ def walk_lines(finding: Finding, width: int) -> Iterator[str]:
 
 
 def format_step(link: WalkStep, place: Span | None) -> str:
-    """A step with its line; with its file too where that is another. What a fix changes elsewhere has no path."""
+    """Return a step with its line, and with its file if that differs. A fix's change elsewhere has no path."""
     if link.path == FIRST_FIX_PATH and link.place is not None:
         return f"{link.text} (line {link.place.line})"
     if link.place is None:
         return f"{link.path} {link.text}"
-    here = place is not None and place.file == link.place.file
-    where = f"line {link.place.line}" if here else f"{link.place.file}:{link.place.line}"
+    in_same_file = place is not None and place.file == link.place.file
+    where = f"line {link.place.line}" if in_same_file else f"{link.place.file}:{link.place.line}"
     return f"{link.path} ({where}) {link.text}"
 
 
@@ -139,7 +144,9 @@ def wrap_if_any(line: str, width: int) -> list[str]:
 
 
 def other_changes_text(fix: Fix) -> str:
-    """`also changes coarse.0.0: 1×512×26×26 → 1×512×13×13 and 3 more`: what a fix changes beside the conflict."""
+    """Return the changes of a fix outside the conflict: `also changes coarse.0.0: 1×512×26×26 → 1×512×13×13 and 3
+    more`.
+    """
     if not fix.changes:
         return "changes steps outside the block of the conflict" * fix.outside
     more = f" and {len(fix.changes) - MAX_OTHER_CHANGES} more" if len(fix.changes) > MAX_OTHER_CHANGES else ""
@@ -147,7 +154,7 @@ def other_changes_text(fix: Fix) -> str:
 
 
 def fix_title(number: int, fix: Fix) -> str:
-    """`fix 1, checked (+8,448 parameters, +6.42 M MACs)`; `fix 1, checked, 2 other conflicts remain`."""
+    """Return `fix 1, checked (+8,448 parameters, +6.42 M MACs)`; `fix 1, checked, 2 other conflicts remain`."""
     prices = ((fix.params, units.format_count, "parameters"), (fix.macs, units.format_si, "MACs"))
     known = ", ".join(f"{'+' * (cost >= 0)}{write(cost)} {unit}" for cost, write, unit in prices if cost is not None)
     left = f", {fix.leaves} other conflict{'s remain' if fix.leaves > 1 else ' remains'}" if fix.leaves else ""
@@ -155,7 +162,7 @@ def fix_title(number: int, fix: Fix) -> str:
 
 
 def diff_lines(fix: Fix) -> Iterator[str]:
-    """The lines that a fix takes out and puts in."""
+    """Yield the lines that a fix removes and adds."""
     for line in fix.edit.splitlines():
         if line.startswith(("+", "-")) and not line.startswith(("+++ ", "--- ")):
             yield line.rstrip()
@@ -165,8 +172,10 @@ def diff_lines(fix: Fix) -> Iterator[str]:
 def format_check_report(
     checked: Sequence[Checked], *, level: str = "warning", width: int = 80, quiet: bool = False
 ) -> str:
-    """What `check` prints: the findings of each target, then how many there are of what. quiet: says nothing of those
-    below the level."""
+    """Return the output of `check`: the findings of each target, then the number of findings by level.
+
+    quiet: do not mention findings below the level.
+    """
     found = fold_findings(item.least(level) for item in checked)
     beside = [] if quiet else [*hidden_levels_note(checked, level), *unjudged_note(checked)]
     last = "; ".join([checked_summary(checked, level=level), *beside, *apply_fix_hint(found)])
@@ -174,7 +183,9 @@ def format_check_report(
 
 
 def lines_by_target(found: Iterable[FoldedFinding], width: int, *, named: bool, files: bool = True) -> Iterator[str]:
-    """The findings, below their target where it has a name of its own to be told. files: also a file's name."""
+    """Yield the findings, below the name of their target if it differs from the file's. files: show a file's name
+    too.
+    """
     head = ""
     for one in found:
         place = one.finding.place
@@ -185,7 +196,7 @@ def lines_by_target(found: Iterable[FoldedFinding], width: int, *, named: bool, 
 
 
 def checked_summary(checked: Sequence[Checked], *, level: str = "warning") -> str:
-    """`1 error in net.yaml`, `no problems in 12 targets`."""
+    """Return `1 error in net.yaml`, `no problems in 12 targets`."""
     counted = level_counts(fold_findings(item.least(level) for item in checked))
     where = checked[0].target if len(checked) == 1 else plural(len(checked), "target")
     return f"{join_words(counted) or 'no problems'} in {where}"
@@ -201,7 +212,7 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def hidden_levels_note(checked: Sequence[Checked], level: str) -> Iterator[str]:
-    """`3 notes not shown (--level note)`."""
+    """Yield `3 notes not shown (--level note)`."""
     below = LEVELS[LEVELS.index(level) + 1 :]
     found = [one for one in fold_findings(checked) if one.finding.level in below]
     if found:
@@ -210,14 +221,14 @@ def hidden_levels_note(checked: Sequence[Checked], level: str) -> Iterator[str]:
 
 
 def unjudged_note(checked: Iterable[Checked]) -> Iterator[str]:
-    """`3 expectations not judged, since the input has other sizes than in the file`."""
+    """Yield the number of expectations that were not judged because the sizes differ from those in the file."""
     number = sum(len(item.report.unjudged) for item in checked if item.report)
     if number:
         yield f"{plural(number, 'expectation')} not judged, for the file means them at its own sizes"
 
 
 def apply_fix_hint(found: Sequence[FoldedFinding]) -> Iterator[str]:
-    """Which command applies the first checked fix, where there is one."""
+    """Yield the command that applies the first checked fix, if there is one."""
     specs = [one for one in found if split_variant(one.target)[0].endswith((".yaml", ".yml"))]
     able = [one for one in specs if one.finding.fixes]
     alone = [one for one in able if not one.finding.fixes[0].outside]

@@ -1,5 +1,4 @@
-"""The same fault once: findings of several targets → FoldedFinding, one for each place and kind of sentence, with where
-else.
+"""Equal findings of several targets joined: one FoldedFinding for each location and kind of message.
 
 (rule, file:line:column, the message without its numbers) → the first finding, its other paths, the other targets
 """
@@ -18,14 +17,14 @@ VARIANT_TARGET = re.compile(r"(?P<file>.+\.ya?ml|specs:[^:]+):(?P<variant>.+)")
 
 @dataclass(frozen=True)
 class FoldedFinding:
-    """A finding that is told once. others: the targets that have it besides `target`."""
+    """A finding that is shown once. others: the targets that have it besides `target`."""
 
     target: str
     finding: Finding
     others: tuple[str, ...] = ()
 
     def merge(self, target: str, finding: Finding) -> FoldedFinding:
-        """The same, found again: at another path of this target, or in another target."""
+        """Return the finding joined with an equal one, at another path of this target or in another target."""
         if target != self.target:
             return self if target in self.others else replace(self, others=(*self.others, target))
         paths = dict.fromkeys([*self.finding.also, finding.path, *finding.also])
@@ -41,13 +40,13 @@ class FoldedFinding:
 
 
 def split_variant(target: str) -> tuple[str, str]:
-    """A spec's file and variant; of other targets the whole and nothing."""
+    """Return a spec's file and variant; of other targets the whole and ""."""
     match = VARIANT_TARGET.fullmatch(target)
     return (match["file"], match["variant"]) if match else (target, "")
 
 
 def fold_findings(checked: Iterable[Checked]) -> list[FoldedFinding]:
-    """Every finding once, in the order of the first of each. What has no place stands alone."""
+    """Return every finding once, in the order of first occurrence. Findings without a location are not joined."""
     firsts: dict[object, FoldedFinding] = {}
     for item in checked:
         for finding in item.findings:

@@ -1,4 +1,4 @@
-"""Grid → Sheet, CSV: one line for every batch size and dtype."""
+"""Grids of timings as a Sheet or CSV: one line for every batch size and dtype."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRID_HEADINGS = (
 
 
 def grid_sheet(grid: Grid) -> Sheet:
-    """One line for every timing; columns that none of them fills are left out."""
+    """Return one line for every timing; empty columns are left out."""
     rows = [grid_row(timing) for timing in grid.timings]
     kept = [at for at, heading in enumerate(GRID_HEADINGS) if any(row[at] for row in rows) or heading.name == "path"]
     first = grid.timings[0]

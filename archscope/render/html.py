@@ -1,4 +1,4 @@
-"""Sheet → an HTML fragment, as a notebook shows it."""
+"""Sheets as HTML fragments for notebooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archscope.render.sheet import Sheet, printable_sheet
 
 
 def format_html(sheet: Sheet) -> str:
-    """A paragraph, a table with aligned cells, and a paragraph for each line below; every text is escaped."""
+    """Return a paragraph, a table with aligned cells, and a paragraph for each line below; every text is escaped."""
     sheet = printable_sheet(sheet)
     sides = ["right" if heading.right else "left" for heading in sheet.headings]
     parts = [
@@ -21,7 +21,7 @@ def format_html(sheet: Sheet) -> str:
         "</table>",
         paragraph(" · ".join(sheet.foot)),
         *map(paragraph, sheet.notes),
-        preformatted_block(sheet.findings_text) if sheet.findings_text else "",
+        f"<pre>{escape(sheet.findings_text.rstrip())}</pre>" if sheet.findings_text else "",
     ]
     return "\n".join(filter(None, parts)) + "\n"
 
@@ -36,7 +36,3 @@ def table_row(cells: Sequence[str], sides: Sequence[str], tag: str) -> str:
 
 def paragraph(phrase: str) -> str:
     return f"<p>{escape(phrase)}</p>" if phrase else ""
-
-
-def preformatted_block(words: str) -> str:
-    return f"<pre>{escape(words.rstrip())}</pre>"

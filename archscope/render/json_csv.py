@@ -1,4 +1,4 @@
-"""Report, Comparison or findings → JSON and CSV: exact numbers for programs; what is not known is null, or empty."""
+"""Reports, comparisons and findings as JSON and CSV: exact numbers for programs; unknown values are null, or empty."""
 
 from __future__ import annotations
 
@@ -39,41 +39,46 @@ from archscope.report import (
 
 SUMMARY_CSV = tuple(name for name in COLUMN_NAMES if name != "calls")
 STATE_COLUMNS = ("state", "findings", "set")
-"""The columns that say whether figures can be relied on, and what they are of."""
+"""The columns that say whether figures are reliable, and which params were set."""
 FLOPS_CSV = ("path", "calls", "params", "macs", "flops", "share", "read", "written", *BACKWARD_COLUMNS, *STATE_COLUMNS)
 PART_COLUMNS = tuple(name for name in FLOPS_CSV if name not in ("share", *STATE_COLUMNS))
 
 
 def format_json(document: Any) -> str:
-    """The document as JSON; what a terminal would obey is escaped in its texts, and read back as it is."""
+    """Return a document as JSON; control characters in its texts are escaped, so that they are read back unchanged."""
     return escape_invisible(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
 
 
 def format_csv(rows: Iterable[Sequence[object]]) -> str:
-    """CSV as RFC 4180 has it, with plain newlines; None is an empty cell."""
+    """Return CSV as in RFC 4180, with "\\n" as line ends; None is an empty cell."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 
-def summary_csv(report: Report, wish: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
-    """One line per written step (with `expand`: per row), none folded: every column sums to the report's total."""
-    return report_csv(report, outline_leaves(report, wish), wish, SUMMARY_CSV)
+def summary_csv(report: Report, table_options: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
+    """Return one line per step (with `expand`: per row), none folded: every column sums to the report's total."""
+    return report_csv(report, outline_leaves(report, table_options), table_options, SUMMARY_CSV)
 
 
-def outline_leaves(report: Report, wish: TableOptions) -> list[OutlineLine]:
-    """The leaves of the outline, none folded, in the order that is wished for."""
-    lines = outline(report, expand=True) if wish.expand else full_outline(report)
-    return [line for _, line in leaf_lines(prune_lines(lines, wish.depth) if wish.depth else lines)]
+def outline_leaves(report: Report, table_options: TableOptions) -> list[OutlineLine]:
+    """Return the leaves of the outline, none folded, in the selected order."""
+    lines = outline(report, expand=True) if table_options.expand else full_outline(report)
+    return [line for _, line in leaf_lines(prune_lines(lines, table_options.depth) if table_options.depth else lines)]
 
 
-def report_csv(report: Report, lines: Iterable[OutlineLine], wish: TableOptions, usually: Sequence[str]) -> str:
-    """The lines, each apart, and below them each finding that is of none of them, with its path and no figures. Where
-    the net does not do what it should, or a param was set, the columns that say so follow those that were chosen."""
-    names = wish.columns or default_columns(usually, report)
-    said = [*(STATE_COLUMNS[:2] if report.failed else ()), *(STATE_COLUMNS[2:] if set_params_text(report) else ())]
-    columns = columns_named((*names, *(name for name in said if name not in names)))
-    shown = sort_lines(wish.sort, detach_lines(lines, report), report)
+def report_csv(
+    report: Report, lines: Iterable[OutlineLine], table_options: TableOptions, usually: Sequence[str]
+) -> str:
+    """Return the lines, none folded, and below them each finding that belongs to none of them, with its path and no
+    figures.
+
+    If the net fails, or a param was set, columns with that information follow the selected ones.
+    """
+    names = table_options.columns or default_columns(usually, report)
+    added = [*(STATE_COLUMNS[:2] if report.failed else ()), *(STATE_COLUMNS[2:] if set_params_text(report) else ())]
+    columns = columns_named((*names, *(name for name in added if name not in names)))
+    shown = sort_lines(table_options.sort, detach_lines(lines, report), report)
     return format_csv(
         [
             [column.data or column.name for column in columns],
@@ -84,7 +89,7 @@ def report_csv(report: Report, lines: Iterable[OutlineLine], wish: TableOptions,
 
 
 def findings_without_line(report: Report, lines: Iterable[OutlineLine]) -> list[Finding]:
-    """The findings that are of none of the lines."""
+    """Return the findings that belong to none of the lines."""
     shown = list(lines)
     return [f for f in report.findings if not any(is_finding_of_line(f, line, report) for line in shown)]
 
@@ -94,10 +99,10 @@ def finding_row(finding: Finding, columns: Iterable[Column], report: Report) -> 
     return [cells.get(column.name) for column in columns]
 
 
-def flops_csv(report: Report, wish: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
-    """The costs by module, type or depth; the lines are disjoint."""
-    lines = breakdown(report, wish.by or "module", depth=wish.depth, expand=wish.expand)
-    return report_csv(report, [line for _, line in leaf_lines(lines)], wish, FLOPS_CSV)
+def flops_csv(report: Report, table_options: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
+    """Return the costs by module, type or depth; the lines are disjoint."""
+    lines = breakdown(report, table_options.by or "module", depth=table_options.depth, expand=table_options.expand)
+    return report_csv(report, [line for _, line in leaf_lines(lines)], table_options, FLOPS_CSV)
 
 
 def lines_csv(report: Report, lines: Iterable[OutlineLine], names: Sequence[str], extra: Sequence[Column] = ()) -> str:
@@ -106,23 +111,23 @@ def lines_csv(report: Report, lines: Iterable[OutlineLine], names: Sequence[str]
     return format_csv([head, *([column.value(line, report) for column in columns] for line in lines)])
 
 
-def flops_document(report: Report, wish: TableOptions = TableOptions()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """The report's document with `by` and the `parts` of that breakdown."""
-    by = wish.by or "module"
+def flops_document(report: Report, table_options: TableOptions = TableOptions()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """Return the report's document with `by` and the `parts` of that breakdown."""
+    by = table_options.by or "module"
     columns = columns_named(default_columns(PART_COLUMNS if report.runs else (*PART_COLUMNS, "state"), report))
     parts: list[dict[str, Any]] = [
         {column.data or column.name: column.value(line, report) for column in columns} | {"rows": list(line.rows)}
-        for _, line in leaf_lines(breakdown(report, by, depth=wish.depth, expand=wish.expand))
+        for _, line in leaf_lines(breakdown(report, by, depth=table_options.depth, expand=table_options.expand))
     ]
     return {**report.to_dict(), "by": by, "parts": parts}
 
 
-def comparison_csv(comparison: Comparison, wish: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
-    return format_csv(comparison_rows(comparison, wish))
+def comparison_csv(comparison: Comparison, table_options: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
+    return format_csv(comparison_rows(comparison, table_options))
 
 
 def findings_document(checked: Iterable[Checked]) -> dict[str, Any]:
-    """The JSON document `archscope.findings/1`."""
+    """Return the JSON document `archscope.findings/1`."""
     targets: list[dict[str, Any]] = [
         {"target": item.target, "findings": [finding_json(finding) for finding in item.findings]} for item in checked
     ]

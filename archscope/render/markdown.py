@@ -1,4 +1,4 @@
-"""Sheet → a Markdown table with its sentences around it."""
+"""Sheets as Markdown tables with sentences around them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ BLOCK_START = re.compile(r"^(\s*(?:\d{1,9}(?=[.)](?:\s|$)))?)([#>+=.)-])")
 
 
 def format_markdown(sheet: Sheet) -> str:
-    """Headline in bold, table, bottom line in bold, sentences; what Markdown would read as markup is escaped."""
+    """Return the headline in bold, the table, the bottom line in bold, and sentences; Markdown markup in texts is
+    escaped.
+    """
     sheet = printable_sheet(sheet)
     rows = [[escape_markdown(cell) for cell in row] for row in sheet.rows]
     rows += [[f"**{escape_markdown(cell)}**" if cell else "" for cell in sheet.total]] if sheet.total else []
@@ -41,18 +43,18 @@ def format_markdown(sheet: Sheet) -> str:
 
 
 def escape_markdown(cell: str) -> str:
-    """The cell with its indentation kept and nothing in it that Markdown would take for markup."""
+    """Return the cell with its indentation kept and Markdown markup escaped."""
     words = MARKUP_CHARACTERS.sub(r"\\\g<0>", escape_one_line(cell).lstrip(" "))
     return INDENT * ((len(cell) - len(cell.lstrip(" "))) // 2) + words
 
 
 def escape_paragraph(words: str) -> str:
-    """The words as a paragraph: what would make a heading, a list or a quotation of it is escaped too."""
+    """Return the words as a paragraph; markup of headings, lists and quotations is escaped."""
     return BLOCK_START.sub(r"\1\\\2", escape_markdown(words))
 
 
 def code_block(lines: Iterable[str], *, language: str = "text") -> str:
-    """The lines as they are, as code; nothing where there is none."""
+    """Return the lines as a code block; none if there are no lines."""
     body = "\n".join(lines)
     fence = "`" * max(3, longest_backtick_run(body) + 1)
     return f"{fence}{language}\n{body}\n{fence}" if body else ""

@@ -1,4 +1,4 @@
-"""Networks to choose from: as text, one line for each file, or for each variant of one file; as JSON, all of it."""
+"""The list of networks: text with one line for each file, or for each variant of one file; or a JSON document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_TEXT_WIDTH = 30
 
 
 def format_networks(networks: Sequence[Network], width: int = 80) -> str:
-    """The variants of one file, or a line for each of several."""
+    """Return the variants of one file, or a line for each of several files."""
     return escape_invisible(
         format_variants(networks[0], width) if len(networks) == 1 else format_files(networks, width)
     )
@@ -26,7 +26,7 @@ def format_files(networks: Sequence[Network], width: int) -> str:
 
 
 def format_variants(one: Network, width: int) -> str:
-    """A file's variants, each as a target with what it sets."""
+    """Return a file's variants, each as a target with the params that it sets."""
     head = textwrap.wrap(f"{one.target}: {network_description(one)}", width)
     rows = [(variant.target, str(variant)) for variant in one.variants]
     return "\n".join([*head, *(["", *align_columns([("variant", "sets"), *rows], width)] if rows else [])]) + "\n"
@@ -37,7 +37,7 @@ def network_description(one: Network) -> str:
 
 
 def networks_document(networks: Sequence[Network]) -> dict[str, Any]:
-    """The JSON document `archscope.list/1`."""
+    """Return the JSON document `archscope.list/1`."""
     return {
         "schema": "archscope.list/1",
         "networks": [
@@ -52,16 +52,16 @@ def networks_document(networks: Sequence[Network]) -> dict[str, Any]:
 
 
 def align_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Rows with their cells in columns; the last column is wrapped to what is left of the width."""
+    """Return rows with their cells in columns; the last column is wrapped to the rest of the width."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
-    room = max(width - sum(widths) - 2 * len(widths), MIN_TEXT_WIDTH)
-    return [line for row in rows for line in row_lines(row, widths, room)]
+    last_width = max(width - sum(widths) - 2 * len(widths), MIN_TEXT_WIDTH)
+    return [line for row in rows for line in row_lines(row, widths, last_width)]
 
 
-def row_lines(row: Sequence[str], widths: Sequence[int], room: int) -> list[str]:
+def row_lines(row: Sequence[str], widths: Sequence[int], last_width: int) -> list[str]:
     first = "  ".join(
         cell.rjust(size) if cell.isdigit() else cell.ljust(size) for cell, size in zip(row, widths, strict=False)
     )
-    last = textwrap.wrap(row[-1], room) or [""]
+    last = textwrap.wrap(row[-1], last_width) or [""]
     indent = " " * (len(first) + 2)
     return [f"{first}  {last[0]}".rstrip(), *(indent + line for line in last[1:])]

@@ -1,7 +1,4 @@
-"""What `check` found out, as Markdown for a pull request: verdict, a table of the targets, then every finding.
-
-[Checked] → headline · target | parameters | MACs | against the baseline | verdict · findings with fenced layouts
-"""
+"""The results of `check` as Markdown for a pull request: a headline, a table of the targets, then every finding."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ from archscope.report import Checked, CostFigures, Finding
 
 
 def format_pull_request(checked: Sequence[Checked], *, level: str = "warning") -> str:
-    """The whole comment. The table shows changes where there is a baseline."""
+    """Return the whole comment. The table has changes if there is a baseline."""
     found = fold_findings(item.least(level) for item in checked)
     failed = any(finding.level == "error" for item in checked for finding in item.findings)
     verdict = (
@@ -42,7 +39,7 @@ def format_pull_request(checked: Sequence[Checked], *, level: str = "warning") -
 
 # ------------------------------------------------------------ the table
 def targets_table(checked: Sequence[Checked]) -> str:
-    """One row for each target that ran or has findings."""
+    """Return one row for each target that ran or has findings."""
     against = any(item.before for item in checked)
     rows = [target_row(item, against=against) for item in checked if item.report or item.findings]
     change = ["±"] * against
@@ -61,7 +58,7 @@ def target_row(item: Checked, *, against: bool) -> list[str]:
 
 
 def baseline_change(item: Checked, quantity: str, now: CostFigures) -> str:
-    """Against the baseline; a target that it does not hold is new."""
+    """Return the change from the baseline; a target that it does not contain is new."""
     if item.report and not item.before:
         return "new"
     return units.format_change(getattr(item.before, quantity, None), getattr(now, quantity))
@@ -77,7 +74,7 @@ def target_verdict(item: Checked) -> str:
 
 # ------------------------------------------------------------ findings
 def finding_block(one: FoldedFinding) -> str:
-    """A list item: the headline, then the layout in a fence, where else, the way back, the cure and the fixes."""
+    """Return a list item: the headline, then the layout as code, other locations, the steps, the help and the fixes."""
     blocks = [
         finding_head(one),
         code_block(map(escape_one_line, one.finding.details)),
@@ -121,7 +118,7 @@ def walk_list(finding: Finding) -> Iterator[str]:
 
 
 def inline_code(text: str) -> str:
-    """As code, in more backticks than it holds in a row."""
+    """Return a text as code, in more backticks than it contains in a row."""
     text = escape_one_line(text)
     marks = "`" * (longest_backtick_run(text) + 1)
     gap = " " * (text.startswith("`") or text.endswith("`"))

@@ -1,6 +1,6 @@
-"""Points and Ceilings → the roofline as a picture, SVG or PNG, by matplotlib, which is imported when it is drawn.
+"""The roofline as a picture, SVG or PNG, made by matplotlib, which is imported only to draw.
 
-left    rows without FLOPs: bytes per second over bytes moved, below what the device moves at that size
+left    rows without FLOPs: bytes per second over bytes moved, below the bandwidth at that size
 right   rows with FLOPs: FLOP/s over FLOPs per byte, below the roofs of memory, cache and products
 """
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 DPI = 144
 PICTURE_SUFFIXES = (".svg", ".png")
 MAX_LABELS, MIN_PANEL_LABELS = 12, 3
-"""So many of the rows that take longest are named where there is room, and so many of each panel."""
+"""The most labels of the rows that take longest, and the least number of labels in each panel."""
 
 MIN_POINT_AREA, MAX_POINT_AREA = 12.0, 420.0
-"""Areas of a point, in square points: of one that takes no time, and of the one that takes longest."""
+"""The areas of points in square points: of a row that takes no time, and of the one that takes longest."""
 
 KIND_STYLES: dict[BoundKind, tuple[str, str]] = {
     "compute": ("#0072b2", "o"),
@@ -43,14 +43,14 @@ LABEL_OFFSETS = tuple(
     for reach in (9, 18, 32, 50, 75, 105, 140)
     for across, up in ((1, 0.6), (1, -0.8), (-1, 0.6), (-1, -0.8), (0, 1.2), (0, -1.5), (1.3, 0), (-1.3, 0))
 )
-"""Where a name may stand, in points from the middle of its row, the nearest first."""
+"""The offsets of a label from its point, in points, the nearest first."""
 
-NO_ROOM_COST = 1_000_000
-"""More points than any picture has."""
+COVERED_LABEL_COST = 1_000_000
+"""A cost higher than any number of points in a picture."""
 
 FOOTNOTE = (
     "A point is a row, or ×N that are alike, its area the time that they take; those that take longest are named. "
-    "FLOPs are 2 × MACs, bytes those at a row's door."
+    "FLOPs are 2 × MACs, bytes those that a row reads and writes."
 )
 MATPLOTLIB_SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "archscope",
@@ -58,12 +58,14 @@ MATPLOTLIB_SETTINGS: dict[Any, Any] = {
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "text.parse_math": False,
 }
-"""The same file every time, with words as words; a `$` in a name is a `$`."""
+"""Settings for reproducible files, with text as text, and `$` in a name not as markup."""
 
 
 def draw_roofline(points: Sequence[RooflinePoint], ceilings: Ceilings, *, title: str) -> Callable[[str], bytes]:
-    """The picture, to be asked for by a suffix: `.svg` or `.png`. Raises UsageError for any other, where there is
-    nothing to draw, and where matplotlib is not installed."""
+    """Return a function from a suffix, `.svg` or `.png`, to the picture.
+
+    Raises UsageError for any other suffix, if there is nothing to draw, and if matplotlib is not installed.
+    """
     refuse_without_matplotlib()
     if not points:
         raise UsageError("there is no row with a time to draw", "time a target whose rows can be seen one by one")
@@ -71,13 +73,13 @@ def draw_roofline(points: Sequence[RooflinePoint], ceilings: Ceilings, *, title:
 
 
 def refuse_without_matplotlib() -> None:
-    """Raises UsageError where no picture can be made here."""
+    """Raise UsageError if matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("a picture needs matplotlib, which is not installed", "pip install matplotlib")
 
 
 def picture_bytes(points: Sequence[RooflinePoint], ceilings: Ceilings, title: str, suffix: str) -> bytes:
-    """The file's content. matplotlib's settings are as before when it is done."""
+    """Return the content of the file. matplotlib's settings are restored."""
     if suffix not in PICTURE_SUFFIXES:
         raise UsageError(
             f"a picture is {' or '.join(PICTURE_SUFFIXES)}, not {suffix or 'without a suffix'}", "roofline.svg"
@@ -101,7 +103,7 @@ def picture_bytes(points: Sequence[RooflinePoint], ceilings: Ceilings, title: st
 # ------------------------------------------------------------ the panels
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes, its points, and where each of them stands."""
+    """A pair of axes, its points, and their positions."""
 
     axes: Axes
     points: tuple[RooflinePoint, ...]
@@ -109,11 +111,11 @@ class Panel:
     longest: float
 
     def area(self, point: RooflinePoint) -> float:
-        """In square points."""
+        """Return the area of a point in square points."""
         return MIN_POINT_AREA + (MAX_POINT_AREA - MIN_POINT_AREA) * point.seconds / self.longest
 
     def radius(self, point: RooflinePoint) -> float:
-        """In pixels."""
+        """Return the radius of a point in pixels."""
         return math.sqrt(self.area(point) / math.pi) * DPI / 72
 
     def points_bound_by(self, kind: BoundKind) -> list[RooflinePoint]:
@@ -142,11 +144,11 @@ def subtitle(ceilings: Ceilings) -> str:
 
 
 def make_panels(figure: Figure, points: Sequence[RooflinePoint], ceilings: Ceilings) -> Iterator[Panel]:
-    """The panels that have points, side by side."""
+    """Yield the panels that have points, side by side."""
     longest = max(point.seconds for point in points)
     moving = tuple(point for point in points if not point.intensity)
     computing = tuple(point for point in points if point.intensity)
-    ratios = [ratio for ratio, held in ((2, moving), (3, computing)) if held]
+    ratios = [ratio for ratio, groups in ((2, moving), (3, computing)) if groups]
     every = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
     if moving:
         yield bandwidth_panel(every[0], moving, ceilings, longest)
@@ -155,7 +157,7 @@ def make_panels(figure: Figure, points: Sequence[RooflinePoint], ceilings: Ceili
 
 
 def bandwidth_panel(axes: Axes, points: tuple[RooflinePoint, ...], ceilings: Ceilings, longest: float) -> Panel:
-    """Rows without FLOPs: they have no place on a logarithmic axis of FLOPs per byte."""
+    """Return the panel of rows without FLOPs, which have no place on a logarithmic axis of FLOPs per byte."""
     set_scales(axes, "bytes moved", "bytes per second", "B", "B/s")
     axes.set_title("rows without FLOPs", fontsize=9, loc="left", color=TEXT_COLOR)
     sizes, rates = zip(*ceilings.bandwidths, strict=True)
@@ -174,7 +176,7 @@ def compute_panel(axes: Axes, points: tuple[RooflinePoint, ...], ceilings: Ceili
 
 
 def set_scales(axes: Axes, across: str, up: str, unit: str, per_second: str) -> None:
-    """Logarithmic both ways, with SI prefixes at the ticks."""
+    """Set logarithmic scales with SI prefixes at the ticks."""
     from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
     axes.set(xscale="log", yscale="log")
@@ -192,7 +194,7 @@ def set_scales(axes: Axes, across: str, up: str, unit: str, per_second: str) -> 
 
 
 def draw_roofs(panel: Panel, ceilings: Ceilings) -> None:
-    """The slopes of memory and of the fastest cache, and the peak of every dtype that is used."""
+    """Draw the slopes of memory and of the fastest cache, and the peak of every dtype in use."""
     dtypes = [dtype for dtype, peak in ceilings.peaks if peak and any(point.dtype == dtype for point in panel.points)]
     peaks = {dtype: ceilings.peak(dtype) or 0.0 for dtype in dtypes or [ceilings.peaks[0][0]]}
     ridges = [ceilings.ridge(dtype) or 0.0 for dtype in peaks]
@@ -209,29 +211,31 @@ def draw_roofs(panel: Panel, ceilings: Ceilings) -> None:
 
 
 def draw_slope(axes: Axes, left: float, peak: float, bandwidth: float, style: str) -> None:
-    """What memory allows, from `left` until it reaches the peak."""
+    """Draw the bound of memory from `left` to the peak."""
     label = f"{'memory' if style == '-' else 'cache'} {units.format_rate(bandwidth, 'B/s')}"
     axes.plot([left, peak / bandwidth], [left * bandwidth, peak], style, color=ROOF_COLOR, linewidth=1.4, label=label)
 
 
 def draw_points(panel: Panel) -> None:
-    """The points of each kind in its colour and with its marker, the large ones below."""
+    """Draw the points of each group in its colour and with its marker, the large ones below."""
     for kind, (colour, marker) in KIND_STYLES.items():
-        held = sorted(panel.points_bound_by(kind), key=lambda point: -point.seconds)
-        if held:
-            across, up = zip(*map(panel.place, held), strict=True)
-            areas = list(map(panel.area, held))
+        groups = sorted(panel.points_bound_by(kind), key=lambda point: -point.seconds)
+        if groups:
+            across, up = zip(*map(panel.place, groups), strict=True)
+            areas = list(map(panel.area, groups))
             panel.axes.scatter(
                 across, up, areas, c=colour, marker=marker, alpha=0.55, edgecolors="white", linewidths=0.6
             )
 
 
-def draw_legend(figure: Figure, held: Sequence[RooflineGroup]) -> None:
-    """What holds how many rows, and for how much of the time; then the roofs. Outside of the panels."""
+def draw_legend(figure: Figure, groups: Sequence[RooflineGroup]) -> None:
+    """Draw the legend outside of the panels: the number of rows of each bound with its share of the time, and the
+    roofs.
+    """
     from matplotlib.lines import Line2D
 
     handles: list[Any] = []
-    for group in held:
+    for group in groups:
         colour, marker = KIND_STYLES[group.kind]
         rows = f"{group.rows} row{'s' * (group.rows != 1)}"
         label = f"{group.kind}: {rows}, {group.share:.0%} of the time"
@@ -249,20 +253,22 @@ def annotate(axes: Axes, at: tuple[float, float], text: str, offset: tuple[float
 
 
 def label_longest(panel: Panel, canvas: FigureCanvasAgg, every: Sequence[RooflinePoint]) -> None:
-    """Names beside the points that take longest, each where it covers the least; none where it would cover a name."""
+    """Label the points that take longest, each where the label covers the fewest points; none if it would cover a
+    label.
+    """
     taken = [text_box(text, canvas) for text in panel.axes.texts]
     for point in longest_points(panel, every):
         text = label_point(panel, point, (0.0, 0.0))
         boxes = [move_box(text_box(text, canvas), offset) for offset in LABEL_OFFSETS]
         text.remove()
         cost, at = min((count_covered(box, panel, taken), at) for at, box in enumerate(boxes))
-        if cost < NO_ROOM_COST:
+        if cost < COVERED_LABEL_COST:
             label_point(panel, point, LABEL_OFFSETS[at])
             taken.append(boxes[at])
 
 
 def longest_points(panel: Panel, every: Sequence[RooflinePoint]) -> list[RooflinePoint]:
-    """Those of the panel that are to be named, the one that takes longest first."""
+    """Return the points of the panel that are labelled, the one that takes longest first."""
 
     def longest(points: Sequence[RooflinePoint], count: int) -> list[RooflinePoint]:
         return sorted(points, key=lambda point: -point.seconds)[:count]
@@ -288,24 +294,26 @@ def label_point(panel: Panel, point: RooflinePoint, offset: tuple[float, float])
 
 
 def move_box(box: Bbox, offset: tuple[float, float]) -> Bbox:
-    """Where the words stand at an offset, if they stand there in the middle of their point without."""
+    """Return the box of a label at an offset, from its box in the middle of its point."""
     aside = box.width / 2 * ((offset[0] > 0) - (offset[0] < 0))
     return box.translated(offset[0] * DPI / 72 + aside, offset[1] * DPI / 72)
 
 
 def count_covered(box: Bbox, panel: Panel, taken: Sequence[Bbox]) -> int:
-    """How many points a name covers; `NO_ROOM_COST` where it covers another name or leaves the panel."""
+    """Return the number of points that a label covers; `COVERED_LABEL_COST` if it covers another one or
+    leaves the panel.
+    """
     inside = panel.axes.get_window_extent()
     within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
     if not within or any(box.overlaps(other) for other in taken):
-        return NO_ROOM_COST
+        return COVERED_LABEL_COST
     middles = panel.axes.transData.transform([panel.place(point) for point in panel.points])
     near = zip(middles, map(panel.radius, panel.points), strict=True)
     return sum(bool(box.padded(radius).contains(*middle)) for middle, radius in near)
 
 
 def text_box(text: Any, canvas: FigureCanvasAgg) -> Bbox:
-    """Where the words stand, in pixels, without the line that leads to them."""
+    """Return the box of a label in pixels, without its line."""
     from matplotlib.text import Text
 
     text.update_positions(canvas.get_renderer())

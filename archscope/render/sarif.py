@@ -1,6 +1,6 @@
-"""Findings as SARIF 2.1.0, which code scanning services and editors read: [Checked] → one run with rules and results.
+"""Findings as SARIF 2.1.0, which code scanning services and editors read: one run with rules and results.
 
-Each fault is told once, as in the table. Files are relative to the current directory where they lie below it.
+Equal findings are written once, as in the table. Files are relative to the current directory if they are below it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def format_sarif(checked: Iterable[Checked], *, level: str = "warning") -> str:
-    """The document of all findings that are not below a level."""
+    """Return the document of all findings that are not below a level."""
     return format_json(sarif_document(fold_findings(item.least(level) for item in checked)))
 
 
@@ -36,12 +36,12 @@ def sarif_document(found: Iterable[FoldedFinding]) -> dict[str, Any]:
 
 
 def sarif_rule(code: str) -> dict[str, Any]:
-    """A rule's descriptor; what it says where it is one of ours."""
+    """Return a rule's descriptor; with a description, if it is one of archscope."""
     known = next((rule for rule in RULES if rule.code == code), None)
     if known is None:
         return {"id": code}
-    told = {"shortDescription": {"text": known.summary}, "defaultConfiguration": {"level": known.level}}
-    return {"id": code, **told, "properties": {"tags": [known.family]}}
+    description = {"shortDescription": {"text": known.summary}, "defaultConfiguration": {"level": known.level}}
+    return {"id": code, **description, "properties": {"tags": [known.family]}}
 
 
 def sarif_result(one: FoldedFinding, index: int) -> dict[str, Any]:
@@ -50,12 +50,12 @@ def sarif_result(one: FoldedFinding, index: int) -> dict[str, Any]:
     where: dict[str, Any] = {"physicalLocation": sarif_location(finding.place or Span(target_file(one.target), 0, 0))}
     if paths:
         where["logicalLocations"] = [{"fullyQualifiedName": path} for path in paths]
-    said = {"ruleId": finding.rule, "ruleIndex": index, "level": finding.level}
-    return {**said, "message": {"text": full_message(finding)}, "locations": [where]}
+    result = {"ruleId": finding.rule, "ruleIndex": index, "level": finding.level}
+    return {**result, "message": {"text": full_message(finding)}, "locations": [where]}
 
 
 def sarif_location(span: Span) -> dict[str, Any]:
-    """A file, and the line and column in it where there are some."""
+    """Return the location of a file, with line and column if it has them."""
     path = display_path(span.file)
     uri = Path(path).as_uri() if Path(path).is_absolute() else quote(os.fsencode(path))
     region = {"region": {"startLine": span.line, "startColumn": max(1, span.column)}} if span.line else {}

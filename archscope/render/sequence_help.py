@@ -1,4 +1,4 @@
-"""Attention that failed since batch and length stand in another order: a Failure → what to say of it."""
+"""Help for attention that failed because batch and length are in another order."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from archscope.trace import Failure, Location, Trace
 
 ATTENTION_FUNCTION = "multi_head_attention_forward"
 ATTENTION_MAKERS = ("Transformer", "TransformerEncoderLayer", "TransformerDecoderLayer")
-"""Modules of torch's that make attention, and hand it their own `batch_first`."""
+"""Modules of torch that make attention layers and pass them their own `batch_first`."""
 MASKED_MODULES = (*ATTENTION_MAKERS, "TransformerEncoder", "TransformerDecoder")
-"""Those that hand it masks."""
+"""Modules that pass masks to attention layers."""
 
 
 def find_misread(failure: Failure) -> OrderProblem | None:
-    """What attention has taken the axes of its sequences for, where that is why it failed."""
+    """Return the reading of the sequence axes that made attention fail; None if it failed for another reason."""
     operands, path = failure.operands, failure.site.path
     if failure.site.name != ATTENTION_CLASS or not failure.function.endswith(ATTENTION_FUNCTION) or len(operands) < 3:
         return None
-    turned = operands[0].source == path  # the layer has turned them itself, to have lengths first
+    turned = operands[0].source == path  # the layer has transposed them itself, to length first
     query, key = (_swap_first_axes(one.value.shape) if turned else one.value.shape for one in operands[:2])
     others = [one for one in operands[3:] if not one.source.startswith(f"{path}.")]
     masks = [one.value.shape for one in others if len(one.value.shape) == 2]
@@ -35,13 +35,15 @@ def _swap_first_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 MASK_PREFIXES = {"multihead_attn": "memory_", "encoder": "src_", "decoder": "tgt_"}
-"""What an attention, or the stack that it stands in, is called → how the masks of it are called further out."""
+"""Name of an attention layer, or of the stack around it → prefix of its mask arguments in the outer module."""
 STACK_PREFIXES = {"TransformerEncoderLayer": "src_", "TransformerEncoder": "src_"}
-"""Holders whose masks are of one sequence; of all others they are those of the target."""
+"""Stacks with masks of one sequence; masks of all others are those of the target."""
 
 
 def mask_argument(mask: str, failure: Failure, trace: Trace) -> tuple[str, Location]:
-    """What a mask is called where the author gives it, and the module that takes it: the outermost of torch's."""
+    """Return the name of a mask where the model's code passes it, and the module that takes it: the outermost one of
+    torch.
+    """
     site = outermost_module(failure, trace)
     if site is failure.site:
         return mask, site
@@ -54,7 +56,7 @@ def mask_argument(mask: str, failure: Failure, trace: Trace) -> tuple[str, Locat
 
 
 def outermost_module(failure: Failure, trace: Trace, kinds: Sequence[str] = MASKED_MODULES) -> Location:
-    """The outermost module of torch's that has made an attention, or the attention itself."""
+    """Return the outermost module of torch that made an attention layer, or the layer itself."""
     path = failure.site.path
     around = [
         call.site
@@ -65,7 +67,7 @@ def outermost_module(failure: Failure, trace: Trace, kinds: Sequence[str] = MASK
 
 
 def misread_help(found: OrderProblem, failure: Failure, trace: Trace) -> str:
-    """Which layer is to be told the order: the one that has made the attention, if that is one of torch's."""
+    """Return the layer whose argument sets the order: the one that made the attention layer, if it is one of torch."""
     if found.repeats:
         return f"repeat_interleave({found.repeats}, dim=0) gives each of its {found.repeats} heads an example's mask"
     if found.mask:

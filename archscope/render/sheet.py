@@ -1,4 +1,4 @@
-"""Report → Sheet: headers, rows of text, a bottom line, sentences around them; not yet laid out."""
+"""Reports as Sheets: headers, rows of text, a bottom line and sentences, before layout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from archscope.trace import Operand
 
 @dataclass(frozen=True)
 class Heading:
-    """A column of a sheet: name, header, side, and how its text is cut to a width."""
+    """The heading of a column: name, header, alignment, and how its text is cut to a width."""
 
     name: str
     header: str
@@ -50,8 +50,11 @@ class Heading:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table before layout. head, foot: lines of phrases (` · ` between them). notes: whole sentences below. help: for
-    columns that do not fit. findings_text: findings as text that is already laid out, below all."""
+    """A table before layout.
+
+    head, foot: lines of phrases (` · ` between them). notes: whole sentences below. help: for columns that do not
+    fit. findings_text: findings as text with their final layout, below all.
+    """
 
     head: tuple[str, ...]
     headings: tuple[Heading, ...]
@@ -64,7 +67,7 @@ class Sheet:
 
 
 def printable_sheet(page: Sheet) -> Sheet:
-    """The sheet without characters that would change how it looks, each cell and sentence on one line."""
+    """Return the sheet without control characters, each cell and sentence on one line."""
 
     def lines(texts: Iterable[str]) -> tuple[str, ...]:
         return tuple(map(escape_one_line, texts))
@@ -83,7 +86,7 @@ def printable_sheet(page: Sheet) -> Sheet:
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What the reader asked for: columns by name, levels, the column to sort by, no folding; by: of a breakdown."""
+    """The options of a table: columns by name, levels, the column to sort by, no folding; by: of a breakdown."""
 
     columns: tuple[str, ...] = ()
     depth: int | None = None
@@ -94,63 +97,72 @@ class TableOptions:
 
 def summary_sheet(
     report: Report,
-    wish: TableOptions = TableOptions(),
+    table_options: TableOptions = TableOptions(),
     *,
     names: Sequence[str] = SUMMARY_COLUMNS,
     extra: Sequence[Column] = (),
 ) -> Sheet:
-    """The table of a net: one line per written step. names: of the columns, where nobody asks for others. extra:
-    columns of somebody else's, such as times."""
-    usually = tuple(name for name in default_columns(names, report) if name != "from" or not wish.sort)
+    """Return the table of a net: one line per step. names: the default columns. extra: further columns, such as
+    times.
+    """
+    usually = tuple(name for name in default_columns(names, report) if name != "from" or not table_options.sort)
     return make_sheet(
         report,
-        list(arrange_lines(outline_lines(report, wish), wish, report, extra)),
-        columns_named(wish.columns or usually, extra),
+        list(arrange_lines(outline_lines(report, table_options), table_options, report, extra)),
+        columns_named(table_options.columns or usually, extra),
     )
 
 
-def outline_lines(report: Report, wish: TableOptions) -> tuple[OutlineLine, ...]:
-    """The outline; sorted lines stand alone, so that none may sum over several."""
-    if wish.sort and not wish.expand:
-        return prune_lines(full_outline(report), wish.depth) if wish.depth else full_outline(report)
-    return outline(report, expand=wish.expand, depth=wish.depth)
+def outline_lines(report: Report, table_options: TableOptions) -> tuple[OutlineLine, ...]:
+    """Return the lines of the outline; sorted lines are not folded, so that none sums over several."""
+    if table_options.sort and not table_options.expand:
+        return prune_lines(full_outline(report), table_options.depth) if table_options.depth else full_outline(report)
+    return outline(report, expand=table_options.expand, depth=table_options.depth)
 
 
 def flops_sheet(
-    report: Report, wish: TableOptions = TableOptions(), *, names: Sequence[str] = (), extra: Sequence[Column] = ()
+    report: Report,
+    table_options: TableOptions = TableOptions(),
+    *,
+    names: Sequence[str] = (),
+    extra: Sequence[Column] = (),
 ) -> Sheet:
-    """The costs by module, type or depth. names, extra: as `summary` takes them."""
-    by = wish.by or "module"
-    lines = list(arrange_lines(breakdown(report, by, depth=wish.depth, expand=wish.expand), wish, report, extra))
+    """Return the costs by module, type or depth. names, extra: as for `summary_sheet`."""
+    by = table_options.by or "module"
+    lines = list(
+        arrange_lines(
+            breakdown(report, by, depth=table_options.depth, expand=table_options.expand), table_options, report, extra
+        )
+    )
     usually = names or (FLOPS_COLUMNS if by == "module" else BREAKDOWN_COLUMNS)
-    columns = columns_named(wish.columns or default_columns(usually, report), extra)
+    columns = columns_named(table_options.columns or default_columns(usually, report), extra)
     return make_sheet(report, lines, tuple(replace(c, header=by) if c.name == "path" else c for c in columns))
 
 
 def arrange_lines(
-    lines: Sequence[OutlineLine], wish: TableOptions, report: Report, extra: Sequence[Column] = ()
+    lines: Sequence[OutlineLine], table_options: TableOptions, report: Report, extra: Sequence[Column] = ()
 ) -> Iterator[tuple[int, OutlineLine]]:
-    """The lines with their levels in the order of the run; sorted, they stand flat, by their full paths."""
-    if not wish.sort:
+    """Yield the lines with their levels in the order of the run; sorted lines are flat, with full paths."""
+    if not table_options.sort:
         yield from ((level - 1, line) for level, line in walk_lines(lines))
         return
     flat = [
         replace(line, label=line.path or line.label)
         for line in detach_lines([line for _, line in leaf_lines(lines)], report)
     ]
-    yield from ((0, line) for line in sort_lines(wish.sort, flat, report, extra))
+    yield from ((0, line) for line in sort_lines(table_options.sort, flat, report, extra))
 
 
 def sort_lines(
     name: str, lines: Sequence[OutlineLine], report: Report, extra: Sequence[Column] = ()
 ) -> list[OutlineLine]:
-    """The lines by a column, or as they stand where it has no name."""
+    """Return the lines sorted by a column, or unchanged if `name` is empty."""
     columns = columns_named([name], extra) if name else ()
     return sorted(lines, key=lambda line: [sort_key(column, line, report) for column in columns])
 
 
 def sort_key(column: Column, line: OutlineLine, report: Report) -> tuple[bool, object]:
-    """Largest number first, words by alphabet, the unknown last."""
+    """Return a key that sorts the largest number first, text alphabetically, unknown values last."""
     value = line.total.known if column.name == "share" else column.value(line, report)
     return value is None, -value if isinstance(value, int | float) else value or ""
 
@@ -172,7 +184,7 @@ def cell_text(column: Column, level: int, line: OutlineLine, report: Report) -> 
 
 
 def head_phrases(report: Report) -> tuple[str, ...]:
-    """`ResidualMnist:plain · x 1×28×28 float32 · batch 1 · cpu, eval`, in phrases."""
+    """Return `ResidualMnist:plain`, `x 1×28×28 float32`, `batch 1`, `cpu, eval`."""
     trace = report.trace
     inputs = ", ".join(describe_input(operand, report.batch) for operand in trace.inputs)
     batch = f"batch {report.batch}" if report.batch is not None else ""
@@ -180,7 +192,7 @@ def head_phrases(report: Report) -> tuple[str, ...]:
 
 
 def report_title(report: Report) -> str:
-    """`ResNet:resnet50`; where params were set, `ResNet:resnet50 with block=Basic`."""
+    """Return `ResNet:resnet50`; with params that were set, `ResNet:resnet50 with block=Basic`."""
     return " with ".join(filter(None, [report.title or report.target, set_params_text(report)]))
 
 
@@ -189,7 +201,7 @@ def describe_input(operand: Operand, batch: int | None) -> str:
 
 
 def foot_phrases(report: Report) -> tuple[str, ...]:
-    """`41,514 parameters (162 KiB) · 2.01 M MACs · 4.03 M FLOPs (2 × MACs) · every operation counted`, in phrases."""
+    """Return `41,514 parameters (162 KiB)`, `2.01 M MACs`, `4.03 M FLOPs (2 × MACs)`, `every operation counted`."""
     total = report.total
     of = "of a net that does not run: " if report.broken else ""
     trained = (
@@ -203,7 +215,7 @@ def foot_phrases(report: Report) -> tuple[str, ...]:
 
 
 def product_phrases(forward: Total, backward: Total | None, loss: str) -> tuple[str, ...]:
-    """MACs and FLOPs; of two passes `1.82 G MACs forward, 3.64 G backward, 5.46 G in all`, and the loss."""
+    """Return MACs and FLOPs; of two passes `1.82 G MACs forward`, `3.64 G backward`, `5.46 G in all`, and the loss."""
     if backward is None:
         return macs_text(forward), flops_text(forward)
     whole = forward + backward
@@ -228,7 +240,7 @@ def lower_bound_prefix(total: Total) -> str:
 
 
 def unpriced_phrases(report: Report) -> tuple[str, ...]:
-    """What is not counted: the rest of a pass that broke off, and the operations without a price, by kernel."""
+    """Return what is not counted: the rest of an incomplete pass, and operations without a formula, by kernel."""
     if not report.trace.ran:
         return ("nothing was run: what it costs is not known",)
     if not report.finished:
@@ -245,7 +257,7 @@ def unpriced_phrases(report: Report) -> tuple[str, ...]:
 
 
 def row_paths(indexes: Sequence[int], rows: Sequence[PricedRow]) -> str:
-    """The paths of the first rows: `rnn, head.0 and 3 more`."""
+    """Return the paths of the first rows: `rnn, head.0 and 3 more`."""
     return format_first_names(list(dict.fromkeys(rows[index].path or rows[index].op for index in indexes)))
 
 
@@ -268,7 +280,7 @@ def summary_notes(report: Report, lines: Sequence[OutlineLine]) -> Iterator[str]
 
 
 def state_notes(report: Report, lines: Sequence[OutlineLine]) -> Iterator[str]:
-    """What the marks of lines say, where there are any."""
+    """Yield explanations of the marks on lines."""
     marks = {line_state(line, report) for line in lines}
     if FAILS in marks:
         yield "fails: it does not run"
@@ -277,5 +289,5 @@ def state_notes(report: Report, lines: Sequence[OutlineLine]) -> Iterator[str]:
 
 
 def format_first_names(names: Sequence[str]) -> str:
-    """The first three names, and how many more there are."""
+    """Return the first three names, and the number of others."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,4 +1,6 @@
-"""Sheet → text of a given width: layers and targets are cut first, then the least columns go; numbers are never cut."""
+"""Sheets as text of a given width: layers and targets are cut first, then the least important columns are left out;
+numbers are never cut.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ MIN_LAYER_WIDTH, MIN_FROM_WIDTH, MIN_TARGET_WIDTH = 20, 12, 24
 
 
 def format_table(sheet: Sheet, *, width: int = 80) -> str:
-    """The sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
+    """Return the sheet as plain text, no line wider than `width` as far as paths and numbers allow."""
     fitted, gone = fit_sheet(printable_sheet(sheet), width)
     left_out = [f"left out at this width ({width}): {', '.join(gone)}; {sheet.help}"] if gone else []
     notes = [line for note in (*fitted.notes, *left_out) for line in hanging_lines(note, width)]
@@ -56,13 +58,15 @@ def format_table(sheet: Sheet, *, width: int = 80) -> str:
 
 
 def join_parts(parts: Iterable[Sequence[str]]) -> list[str]:
-    """The parts' lines; an empty line after the head."""
+    """Return the parts' lines, with an empty line after the head."""
     head, table, foot = parts
     return [*head, *([""] if head else []), *table, *foot]
 
 
 def wrap_phrases(phrases: Sequence[str], width: int, dot: str = PHRASE_SEPARATOR) -> list[str]:
-    """Phrases on lines no wider than `width`, broken between them (a single longer phrase between its words)."""
+    """Return phrases on lines no wider than `width`, wrapped between phrases, and within one only if it is wider than
+    the line.
+    """
     lines: list[str] = []
     for phrase in phrases:
         joined = f"{lines[-1]}{dot}{phrase}" if lines else phrase
@@ -76,7 +80,9 @@ def wrap_phrases(phrases: Sequence[str], width: int, dot: str = PHRASE_SEPARATOR
 
 
 def hanging_lines(note: str, width: int) -> list[str]:
-    """A note on lines no wider than `width`; where a gap of two blanks is in it, the lines below begin after that."""
+    """Return a note on lines no wider than `width`; if it contains two spaces in a row, further lines are indented to
+    that gap.
+    """
     gap = note.rfind("  ") + 2 if "  " in note else 0
     first, *rest = wrap_phrases(note[gap:].split(" "), width - gap, " ")
     return [note[:gap] + first, *(" " * gap + line for line in rest)]
@@ -95,9 +101,10 @@ def table_lines(sheet: Sheet) -> list[str]:
 
 # ------------------------------------------------------------ fitting
 def fit_sheet(sheet: Sheet, width: int) -> tuple[Sheet, tuple[str, ...]]:
-    """The sheet cut to `width`, and the headers of the columns that had to go.
+    """Return the sheet cut to `width`, and the headers of the columns that were left out.
 
-    The least columns go first; then those that still find room come back, the most telling first.
+    The least important columns are left out first; then those that still fit are added again, the most important
+    first.
     """
     gone: list[str] = []
     for name in DROP_ORDER:
@@ -117,7 +124,7 @@ def fit_sheet(sheet: Sheet, width: int) -> tuple[Sheet, tuple[str, ...]]:
 
 
 def without_columns(sheet: Sheet, gone: Sequence[str]) -> Sheet:
-    """The sheet without some of its columns."""
+    """Return the sheet without some of its columns."""
     for name in gone:
         at = column_position(sheet, name)
         sheet = sheet if at is None else without_column(sheet, at)
@@ -125,7 +132,7 @@ def without_columns(sheet: Sheet, gone: Sequence[str]) -> Sheet:
 
 
 def shorten_cells(sheet: Sheet, width: int) -> Sheet:
-    """Layer texts cut as far as needed and bearable, then the names of what a line reads."""
+    """Return the sheet with layer texts cut as far as necessary and acceptable, then the names of inputs."""
     for name, least in (("layer", MIN_LAYER_WIDTH), ("from", MIN_FROM_WIDTH), ("target", MIN_TARGET_WIDTH)):
         at, excess = column_position(sheet, name), total_width(sheet) - width
         if at is None or excess <= 0:
@@ -157,7 +164,7 @@ def column_widths(sheet: Sheet) -> list[int]:
 
 
 def all_rows(sheet: Sheet) -> list[tuple[str, ...]]:
-    """Headers, rows and bottom line (tabulate would pad headers of its own, so they are a row)."""
+    """Return headers, rows and bottom line (tabulate pads headers, so they are passed as a row)."""
     return [tuple(heading.header for heading in sheet.headings), *sheet.rows, *([sheet.total] if sheet.total else [])]
 
 

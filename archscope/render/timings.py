@@ -1,6 +1,7 @@
-"""Timing → Sheet, TIMING_CSV: the outline of a net with the time of every line, what holds it, and the least it takes.
+"""Timings as a Sheet or CSV: the outline of a net with the time of every line, its bound, and the least time.
 
-Lines sum to the whole: what no row took (the optimizer, Python between the rows) has lines of its own at the end.
+Lines sum to the whole: time that belongs to no row (the optimizer, Python between the rows) has lines of its own at
+the end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ TIMING_CSV = ("path", "layer", "output", "params", "macs", "flops", "read", "wri
 TIME_COLUMNS = ("time", "backward_time", "of_time", "bound", "best", "roofline", "rate", "bandwidth", "intensity")
 """The columns that only a timing has."""
 MAX_DRIFT = 0.2
-"""A change from the first third of the runs to the last that a reader must know of."""
+"""A change from the first third of the runs to the last that is reported."""
 
 WHOLE_HEADINGS = (
     Heading("path", ""),
@@ -35,7 +36,7 @@ WHOLE_HEADINGS = (
 
 # ------------------------------------------------------------ columns
 def timing_columns(timing: Timing) -> tuple[Column, ...]:
-    """The columns of a timing, to stand beside those of its report."""
+    """Return the columns of a timing, which are shown beside those of its report."""
 
     def derived(sums: TimeSum) -> float | None:
         return None if timing.report.backward_total is None else sums.backward
@@ -87,7 +88,7 @@ def timing_columns(timing: Timing) -> tuple[Column, ...]:
 
 
 def line_time(line: OutlineLine, timing: Timing) -> TimeSum:
-    """What a line took; the bottom line what the whole took."""
+    """Return the time of a line; of the bottom line, that of the whole."""
     if line.kind == "total":
         return timing.whole_run
     return timing.sum_rows(line.rows) if line.rows else TimeSum(None, None, exact=False)
@@ -119,7 +120,7 @@ def format_number(value: float | None) -> str:
 
 
 def default_columns(names: Sequence[str], timing: Timing) -> tuple[str, ...]:
-    """Columns that nobody asked for: those of a roofline only where there is one."""
+    """Return the default columns; those of a roofline only if there is one."""
     gone = set() if timing.ceilings is not None else {"bound", "best", "roofline"}
     gone |= set() if timing.measurement.rows is not None else {"time", "of_time", "roofline", "rate", "bandwidth"}
     shown = [name for name in names if name not in gone]
@@ -129,14 +130,14 @@ def default_columns(names: Sequence[str], timing: Timing) -> tuple[str, ...]:
 
 
 # ------------------------------------------------------------ one timing
-def timing_sheet(timing: Timing, wish: TableOptions = TableOptions()) -> Sheet:  # noqa: B008 - frozen
-    """The table of a net, or with `by` its parts, with times."""
-    if timing.measurement.rows is None and not (wish.columns or wish.by):
+def timing_sheet(timing: Timing, table_options: TableOptions = TableOptions()) -> Sheet:  # noqa: B008 - frozen
+    """Return the table of a net with times, or with `by` that of its parts."""
+    if timing.measurement.rows is None and not (table_options.columns or table_options.by):
         return whole_sheet(timing)
     extra = timing_columns(timing)
-    laid = flops_sheet if wish.by else summary_sheet
-    names = default_columns(DEFAULT_TIMING_BY if wish.by else DEFAULT_TIMING, timing)
-    base = laid(timing.report, wish, names=names, extra=extra)
+    laid = flops_sheet if table_options.by else summary_sheet
+    names = default_columns(DEFAULT_TIMING_BY if table_options.by else DEFAULT_TIMING, timing)
+    base = laid(timing.report, table_options, names=names, extra=extra)
     rest = [unassigned_row(base.headings, *line, timing) for line in unassigned_times(timing)]
     return replace(
         base,
@@ -148,7 +149,7 @@ def timing_sheet(timing: Timing, wish: TableOptions = TableOptions()) -> Sheet: 
 
 
 def whole_sheet(timing: Timing) -> Sheet:
-    """Without rows: the whole, its parts, and its replay as a CUDA graph."""
+    """Return the table of a timing without rows: the whole, its parts, and its replay as a CUDA graph."""
     own = timing.measurement
     one = "step" if timing.report.trace.mode == "train" else "run"
     found = [(one, own.whole_run), *own.parts, ("CUDA graph", own.graph_replays)]
@@ -167,7 +168,7 @@ def whole_sheet(timing: Timing) -> Sheet:
 
 
 def unassigned_times(timing: Timing) -> Iterator[tuple[str, str, float]]:
-    """What no row took: name, explanation, seconds."""
+    """Yield the time that belongs to no row: name, explanation, seconds."""
     times = timing.measurement.rows
     if times is None:
         return
@@ -190,7 +191,7 @@ def unassigned_row(headings: Sequence[Heading], name: str, text: str, value: flo
 
 
 def machine_phrases(timing: Timing) -> Iterator[str]:
-    """`Xeon, 2 threads · torch 2.13.0 · adamw · TF32`: what a time depends on."""
+    """Yield the properties that a time depends on: `Xeon, 2 threads`, `torch 2.13.0`, `adamw`, `TF32`."""
     own = timing.measurement.machine
     threads = own.setting("threads")
     yield own.name if own.kind != "cpu" else f"{own.name}, {threads} thread{'s' * (threads != 1)}"
@@ -203,14 +204,14 @@ def machine_phrases(timing: Timing) -> Iterator[str]:
 
 
 def tf32_text(products: bool, convolutions: bool) -> str:
-    """Torch has a setting for products, and one for convolutions and recurrent layers."""
+    """Return the note on TF32; torch has separate settings for products, and for convolutions and recurrent layers."""
     if products == convolutions:
         return "TF32 on" if products else "TF32 off"
     return "TF32 for products only" if products else "TF32 for convolutions only"
 
 
 def foot_phrases(timing: Timing) -> Iterator[str]:
-    """The whole, how sure it is, how fast, how far from the limit, and the memory."""
+    """Yield the time of the whole, its uncertainty, the rates, the share of the roofline, and the memory."""
     total = timing.total
     if total is not None:
         one = "step" if timing.report.trace.mode == "train" else "run"
@@ -225,7 +226,7 @@ def foot_phrases(timing: Timing) -> Iterator[str]:
 
 
 def describe_runs(samples: Samples) -> str:
-    """`median of 203, IQR 0.3 ms`, and whether they are noisy."""
+    """Return `median of 203, IQR 0.3 ms`, and whether the runs are noisy."""
     each = f" × {samples.runs_per_sample} runs" if samples.runs_per_sample > 1 else ""
     one = f"median of {samples.runs}{each}, IQR {units.format_duration(samples.iqr)}"
     return f"{one}: noisy" if samples.noisy else one
@@ -242,7 +243,7 @@ def format_count(value: float | None) -> str:
 
 
 def graph_phrases(timing: Timing) -> Iterator[str]:
-    """The replay of a CUDA graph, and what that saves; or why there is none."""
+    """Yield the time as a CUDA graph and the cost of launches; or the reason why there is none."""
     own, cost = timing.measurement, timing.launch_cost
     if own.graph_replays is not None and cost is not None:
         yield f"{units.format_duration(own.graph_replays.median)} as a CUDA graph: launches cost {format_seconds(cost)}"
@@ -251,7 +252,7 @@ def graph_phrases(timing: Timing) -> Iterator[str]:
 
 
 def limit_phrases(timing: Timing) -> Iterator[str]:
-    """`2.9 ms at best: 71 % of the roofline`, and what fusing could save."""
+    """Yield `2.9 ms at best: 71 % of the roofline`, and the time that fusing could save."""
     if not timing.least:
         return
     sure = "" if timing.all_rows.exact else "at least "
@@ -276,21 +277,21 @@ def memory_phrases(footprint: Footprint) -> Iterator[str]:
 
 
 def timing_notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
-    """Sentences: how the rows were timed and what they sum to, where the memory stands, what disturbed."""
+    """Yield notes: how the rows were timed and what they sum to, the memory, and disturbances."""
     own = timing.measurement
     yield from (note for note in base if not note.startswith("backward: MACs"))
     if own.rows is not None and timing.accounted is not None:
         accounted = format_percent(timing.accounted, 1.0) or "0 %"
         yield f"rows: {own.rows.method}, {own.rows.runs} runs; they sum to {accounted} of the whole"
         if timing.accounted > 1.05:
-            yield "watched function by function it takes longer: what torch fuses else (an encoder, say) is taken apart"
+            yield "timed function by function it takes longer: what torch fuses (an encoder, say) runs in parts"
         if own.rows.discarded_runs:
             yield f"{own.rows.discarded_runs} more runs called other functions, and do not count"
         unseen = sum(row.spent.seconds is None and row.priced.row.is_executed for row in timing.rows)
         if unseen:
             yield f"not seen one by one, so of unknown time: {unseen} row{'s' * (unseen > 1)}"
     elif dict(timing.options).get("compile"):
-        yield "compiled: what runs are no rows any more, so only the whole is measured"
+        yield "compiled: torch.compile fuses rows, so only the whole is measured"
     if timing.ceilings is not None:
         yield "bound: what the least time (at best) is spent on; roofline: at best ÷ time"
     yield from memory_notes(timing)
@@ -299,7 +300,7 @@ def timing_notes(timing: Timing, base: Sequence[str]) -> Iterator[str]:
 
 
 def memory_notes(timing: Timing) -> Iterator[str]:
-    """What the memory is made of, and where it is highest."""
+    """Yield what the memory consists of, and the row of its peak."""
     predicted = timing.memory.predicted
     if predicted is None:
         return
@@ -311,8 +312,8 @@ def memory_notes(timing: Timing) -> Iterator[str]:
         ("optimizer states", predicted.optimizer),
         ("saved for backward" if predicted.gradients else "outputs", predicted.activations),
     )
-    held = ", ".join(f"{name} {units.format_bytes(size)}" for name, size in parts if size)
-    yield f"memory: {held}{peak_place(predicted.row, timing.report, backward=predicted.backward)}"
+    parts_text = ", ".join(f"{name} {units.format_bytes(size)}" for name, size in parts if size)
+    yield f"memory: {parts_text}{peak_place(predicted.row, timing.report, backward=predicted.backward)}"
 
 
 def peak_place(index: int | None, report: Report, *, backward: bool) -> str:
@@ -323,7 +324,7 @@ def peak_place(index: int | None, report: Report, *, backward: bool) -> str:
 
 
 def disturbance_notes(timing: Timing) -> Iterator[str]:
-    """What makes the figures worth less: other work on the machine, runs that differ, a Ctrl-C."""
+    """Yield reasons why the figures are less reliable: other processes, runs that differ, an interruption."""
     own = timing.measurement
     if timing.ceilings is not None and timing.ceilings.disturbed:
         yield "the ceilings were measured while others may have kept the device busy: archscope device --again"
@@ -333,7 +334,7 @@ def disturbance_notes(timing: Timing) -> Iterator[str]:
         yield f"others hold {units.format_bytes(own.load.bytes)} of the device's memory, and may be at work on it"
     if own.whole_run is not None and own.whole_run.noisy and isfinite(own.whole_run.margin):
         margin = units.format_duration(own.whole_run.margin)
-        yield f"noisy: the median is sure to ±{margin} only; seconds=… gives it longer"
+        yield f"noisy: the median is known to ±{margin} only; seconds=… gives it longer"
     if own.whole_run is not None and abs(own.whole_run.drift) > MAX_DRIFT:
         word = "slower" if own.whole_run.drift > 0 else "faster"
         yield f"the runs became {word} as they went on, by {format_percent(abs(own.whole_run.drift), 1.0)}"
@@ -342,15 +343,20 @@ def disturbance_notes(timing: Timing) -> Iterator[str]:
 
 
 # ------------------------------------------------------------ for programs
-def timing_csv(timing: Timing, wish: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
-    """One line per written step, or part; times that are not known are empty cells."""
+def timing_csv(timing: Timing, table_options: TableOptions = TableOptions()) -> str:  # noqa: B008 - frozen
+    """Return one line per step, or per part; unknown times are empty cells."""
     report, extra = timing.report, timing_columns(timing)
-    if wish.by:
-        lines = [line for _, line in leaf_lines(breakdown(report, wish.by, depth=wish.depth, expand=wish.expand))]
+    if table_options.by:
+        lines = [
+            line
+            for _, line in leaf_lines(
+                breakdown(report, table_options.by, depth=table_options.depth, expand=table_options.expand)
+            )
+        ]
         usually: Sequence[str] = ("path", "calls", *TIMING_CSV[3:], *TIME_COLUMNS)
     else:
-        lines, usually = json_csv.outline_leaves(report, wish), (*TIMING_CSV, *TIME_COLUMNS)
+        lines, usually = json_csv.outline_leaves(report, table_options), (*TIMING_CSV, *TIME_COLUMNS)
     where = ", ".join(machine_phrases(timing))
     extra = (*extra, Column("machine", "machine", lambda *_: where, lambda *_: where))
-    lines = sort_lines(wish.sort, lines, report, extra)
-    return json_csv.lines_csv(report, lines, (*(wish.columns or usually), "machine"), extra)
+    lines = sort_lines(table_options.sort, lines, report, extra)
+    return json_csv.lines_csv(report, lines, (*(table_options.columns or usually), "machine"), extra)

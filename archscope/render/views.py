@@ -1,4 +1,4 @@
-"""How reports, and what is made of them, show themselves in a session or a notebook: the Views that api hands them."""
+"""The texts of reports and their derivatives in a session or a notebook: the ReportViews that `api` gives them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from archscope.report import Report, ReportViews
 
 
 def terminal_width() -> int:
-    """The terminal's columns (`COLUMNS` goes first), 80 where there is none."""
+    """Return the number of the terminal's columns (`COLUMNS` overrides it), 80 without a terminal."""
     return shutil.get_terminal_size((80, 24)).columns
 
 
 def sheet_views(laid: Callable[[Any], sheet.Sheet]) -> ReportViews:
-    """The views of what is one table."""
+    """Return the views of an object that is shown as one table."""
     return ReportViews(
         lambda it: table.format_table(laid(it), width=terminal_width()).rstrip("\n"),
         lambda it: html.format_html(laid(it)),
@@ -29,7 +29,7 @@ def sheet_views(laid: Callable[[Any], sheet.Sheet]) -> ReportViews:
 
 
 def with_findings(page: sheet.Sheet, reports: Sequence[Report], *, level: str = "note", width: int = 80) -> sheet.Sheet:
-    """The sheet with the findings of its reports, down to a level, below it."""
+    """Return the sheet with the findings of its reports, down to a level, below it."""
     return replace(page, findings_text=findings.format_report_findings(reports, level=level, width=width))
 
 
@@ -68,7 +68,7 @@ def cross_check_html(check: CrossCheck) -> str:
 
 
 def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort: str = "") -> str:
-    """The table alone, with what a reader wishes. Raises UsageError for a column that there is not."""
+    """Return the table alone with these options. Raises UsageError for an unknown column."""
     names = check_column_names(columns, sort, comparisons.COMPARISON_NAMES)
     page = comparisons.comparison_sheet(compared, sheet.TableOptions(names, sort=sort))
     return table.format_table(replace(page, help="comparison.table(columns=…) chooses"), width=terminal_width()).rstrip(
@@ -77,7 +77,7 @@ def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort:
 
 
 def check_column_names(columns: Sequence[str], sort: str, known: Sequence[str]) -> tuple[str, ...]:
-    """The names of the columns, one of which may be a text. Raises UsageError for one that is none."""
+    """Return the names of the columns; a string is one name. Raises UsageError for an unknown one."""
     names = (columns,) if isinstance(columns, str) else tuple(columns)
     for name in (*names, *filter(None, [sort])):
         if name not in known:
@@ -94,15 +94,16 @@ def report_table(
     expand: bool = False,
     **unknown: object,
 ) -> str:
-    """The table alone, with what a reader wishes. Raises UsageError for what it cannot be, KeywordError for a wish that
-    there is none of."""
-    for wish in unknown:
+    """Return the table alone with these options. Raises UsageError for an invalid value, KeywordError for an unknown
+    option.
+    """
+    for name in unknown:
         hint = (
-            TABLE_KEYWORD_HELP.get(wish)
-            or did_you_mean(wish, TABLE_KEYWORDS)
+            TABLE_KEYWORD_HELP.get(name)
+            or did_you_mean(name, TABLE_KEYWORDS)
             or f"arguments: {', '.join(TABLE_KEYWORDS)}"
         )
-        raise KeywordError(f"table has no argument {wish!r}", hint)
+        raise KeywordError(f"table has no argument {name!r}", hint)
     names = check_column_names(columns, sort, COLUMN_NAMES)
     if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise UsageError(f"a depth is a whole number from 1, not {depth!r}", "depth=2")
@@ -118,7 +119,7 @@ TABLE_KEYWORD_HELP = {
     "col_width": "the table is as wide as the terminal, which the environment variable COLUMNS overrides",
     "format": "a table is text; archscope summary --format markdown, csv, json or html writes the others",
 }
-"""What other tools and our command line call a wish → what to write."""
+"""Keywords of other tools and of the command line → the help."""
 COLUMNS_HELP = "report.table(columns=…) chooses"
 REPORT_VIEWS = ReportViews(report_text, report_html, errors_text, report_table)
 COMPARISON_VIEWS = ReportViews(comparison_text, comparison_html, table=comparison_table)
