@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from archscope.checks.conflicts.causes import CAUSE_CLASSES
-from archscope.checks.rules import RULES, Rule
+from archscope.checks.rule import Rule
+from archscope.checks.rules import RULES
 from tests.docs.pages import ROOT, blocks, prose
 
 FOLDER = ROOT / "docs" / "rules"

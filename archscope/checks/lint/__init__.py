@@ -15,45 +15,28 @@ repeated blocks are merged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from importlib import import_module
+from pkgutil import iter_modules
 
-from archscope.checks.lint.broadcasts import silent_broadcast
-from archscope.checks.lint.index_ranges import index_range
-from archscope.checks.lint.layout import linear_on_width, mixed_axes
-from archscope.checks.lint.linear_layers import linear_linear, softmax_inside
 from archscope.checks.lint.lint_context import LintContext, merge_findings
-from archscope.checks.lint.norms import bias_before_norm, dropout_before_norm, repeated_norm, shared_norm
-from archscope.checks.lint.residual_blocks import residual_without_add
-from archscope.checks.lint.sliding_windows import dropped_pixels, field_too_large, field_too_small, skipping_stride
-from archscope.checks.lint.unused import unused_params, unused_values
+from archscope.checks.lint.lint_rule import LintRule
 from archscope.report import Finding, Report
 
-LINTS: tuple[Callable[[LintContext], Iterable[Finding]], ...] = (
-    unused_values,
-    unused_params,
-    residual_without_add,
-    silent_broadcast,
-    bias_before_norm,
-    repeated_norm,
-    shared_norm,
-    dropout_before_norm,
-    linear_linear,
-    softmax_inside,
-    mixed_axes,
-    linear_on_width,
-    index_range,
-    skipping_stride,
-    dropped_pixels,
-    field_too_large,
-    field_too_small,
+LINT_RULES: tuple[LintRule, ...] = tuple(
+    value
+    for module in iter_modules(__path__, f"{__name__}.")
+    for value in vars(import_module(module.name)).values()
+    if isinstance(value, LintRule)
 )
+"""The lint rules of all modules of this package, in the order of the modules' names."""
 
 
 def lint(
     report: Report,
     *,
     object_size: tuple[int, int] | None = None,
-    rules: Iterable[Callable[[LintContext], Iterable[Finding]]] = LINTS,
+    rules: Iterable[LintRule] = LINT_RULES,
 ) -> tuple[Finding, ...]:
     """Return the findings of all rules; () for a net that does not run or whose shapes do not fit, which must be fixed
     first.

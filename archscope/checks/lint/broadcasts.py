@@ -20,6 +20,7 @@ from archscope.checks.lint.lint_context import (
     op_name,
     rule_finding,
 )
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.trace import Operand, Row, Shape
 
@@ -43,6 +44,7 @@ ALL_PAIRS_FACT = "every element of one is combined with every element of the oth
 EXPLICIT_BROADCAST_HELP = "make both of one shape, or make the broadcast explicit (unsqueeze, [:, None], keepdim=True)"
 
 
+@lint_rule("silent-broadcast", "warning", "two activations of unequal shapes are combined by broadcasting")
 def silent_broadcast(context: LintContext) -> Iterator[Finding]:
     """Yield losses, sums, comparisons and products of two values of unequal shapes that broadcast unintentionally."""
     for row in context.rows:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from archscope import units
 from archscope.checks.lint.lint_context import COPIES, LintContext, is_passthrough, op_name, rule_finding
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.trace import Row
 
@@ -62,6 +63,7 @@ class TableLookup(NamedTuple):
         return self.numbers.low < 0 or self.numbers.high >= self.size
 
 
+@lint_rule("index-range", "error", "indices outside of the table that they index", family="conflict")
 def index_range(context: LintContext) -> Iterator[Finding]:
     """Yield lookups whose indices exceed their table. If an input is split into columns for several tables, its range
     may be that of the largest table only."""

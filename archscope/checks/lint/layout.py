@@ -18,6 +18,7 @@ from archscope.checks.lint.lint_context import (
     op_name,
     rule_finding,
 )
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.report.receptive_reshape import axis_groups
 from archscope.trace import Row
@@ -36,6 +37,7 @@ CLASSIFIER_OPS = ACTIVATIONS | DROPOUTS | {"softmax", "log_softmax", "linear"}
 
 
 # ------------------------------------------------------------ views
+@lint_rule("mixed-axes", "warning", "a view that mixes axes which should change places")
 def mixed_axes(context: LintContext) -> Iterator[Finding]:
     """Yield views to the sizes of the axes in another order, if the result is then read along these axes."""
     for row in context.rows:
@@ -145,6 +147,7 @@ def restores_axes(context: LintContext, row: Row) -> bool:
 
 
 # ------------------------------------------------------------ classifiers
+@lint_rule("linear-on-width", "warning", "a classifier that reads the columns of maps")
 def linear_on_width(context: LintContext) -> Iterator[Finding]:
     """Yield linear layers at the end of a net that read the last axis of channels × rows × columns from
     convolutions."""

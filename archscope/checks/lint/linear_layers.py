@@ -15,6 +15,7 @@ from archscope.checks.lint.lint_context import (
     op_name,
     rule_finding,
 )
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.report.receptive_windows import receptive_windows
 from archscope.trace import Row
@@ -22,6 +23,7 @@ from archscope.trace import Row
 WEIGHTING_PRODUCTS = frozenset(["matmul", "bmm", "mul", "einsum", "baddbmm"])
 
 
+@lint_rule("linear-linear", "warning", "two linear maps with nothing between them")
 def linear_linear(context: LintContext) -> Iterator[Finding]:
     """Yield pairs of linear maps in a row, which are one map. Grouped ones are ignored; with few channels between them
     the pair may be a factorisation, a note. Layers that are called several times give one finding."""
@@ -101,6 +103,7 @@ def is_separable(one: Row, other: Row) -> bool:
     return crossed and any(a.kernel > 1 for a, _ in pairs) and any(b.kernel > 1 for _, b in pairs)
 
 
+@lint_rule("softmax-inside", "warning", "a softmax whose result goes through more layers")
 def softmax_inside(context: LintContext) -> Iterator[Finding]:
     """Yield softmaxes whose result goes into a layer and loses its scale. Attention weights and gates go into
     products."""

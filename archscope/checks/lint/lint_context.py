@@ -11,12 +11,10 @@ from functools import cached_property
 from math import prod
 
 from archscope.checks.lint.axis_parts import ShapeParts, axis_parts
-from archscope.checks.rules import RULES
 from archscope.report import Finding, Report
 from archscope.trace import Call, Operand, Param, Row
 from archscope.trace_index import TraceIndex
 
-RULE_LEVELS = {rule.code: rule.level for rule in RULES}
 CONV_OPS = frozenset(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))
 LINEAR_MAP_OPS = CONV_OPS | {"linear"}
 DROPOUTS = frozenset(["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"])
@@ -154,8 +152,7 @@ def op_name(row: Row) -> str:
 def rule_finding(
     code: str, row: Row, message: str, *, help: str, level: str = "", details: Iterable[str] = ()
 ) -> Finding:
-    """Return a finding at a row, by default with the level of the rule."""
-    level = level or RULE_LEVELS[code]
+    """Return a finding at a row; an empty level stands for that of the rule."""
     return Finding(code, level, message, row.path, row.place, help, details=tuple(details), row=row.index)
 
 

@@ -18,11 +18,13 @@ from archscope.checks.lint.lint_context import (
     op_name,
     rule_finding,
 )
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.report.receptive_windows import receptive_windows
 from archscope.trace import Row
 
 
+@lint_rule("bias-before-norm", "warning", "a bias that the batch norm after it removes")
 def bias_before_norm(context: LintContext) -> Iterator[Finding]:
     """Yield biases that a batch norm cancels: they are constant over each channel, so subtracting the channel's mean
     removes them. One finding for each place of a spec, and one for a net without places."""
@@ -52,6 +54,7 @@ def bias_cancelling_norm(context: LintContext, row: Row) -> Row | None:
     return norm if out_axes[feature_axis(row)] in (norm_axes[1], ()) else None
 
 
+@lint_rule("repeated-norm", "warning", "a normalisation of values that have just been normalised")
 def repeated_norm(context: LintContext) -> Iterator[Finding]:
     for row in context.rows:
         before = context.previous_op(row) if row.short_name in NORM_OPS else None
@@ -70,6 +73,7 @@ def norm_state_name(row: Row) -> str:
     return row.inputs[1].source if len(row.inputs) > 1 and row.inputs[1].source != "constant" else ""
 
 
+@lint_rule("shared-norm", "warning", "one batch norm that several places share")
 def shared_norm(context: LintContext) -> Iterator[Finding]:
     """Yield batch norms that normalise values of different layers. A whole block that runs twice is shared on
     purpose."""
@@ -104,6 +108,7 @@ def is_intended_sharing(context: LintContext, rows: list[Row]) -> bool:
     return (len(weights) == 1 and "" not in weights) or (again and len({b.site.path for b in blocks if b}) == 1)
 
 
+@lint_rule("dropout-before-norm", "warning", "dropout shifts the variance that a batch norm after it learns")
 def dropout_before_norm(context: LintContext) -> Iterator[Finding]:
     for row in context.rows:
         share = row.get("p", 0.5)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterator
 
 from archscope import units
-from archscope.checks.lint.lint_context import LINEAR_MAP_OPS, RULE_LEVELS, LintContext, op_name
+from archscope.checks.lint.lint_context import LINEAR_MAP_OPS, LintContext, op_name
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.trace import Call, Location, Row, Value
 
@@ -16,6 +17,7 @@ BOTTLENECK_NAME = re.compile(r"bottleneck", re.IGNORECASE)
 RESIDUAL_LABEL = re.compile(r"(?:.*\.)?res(?:idual)?_?(?:block)?_?\d*", re.IGNORECASE)
 
 
+@lint_rule("residual-without-add", "warning", "a block called residual that never adds its input")
 def residual_without_add(context: LintContext) -> Iterator[Finding]:
     """Yield blocks with the name of a residual block that keep their input's shape without an addition or
     concatenation."""
@@ -41,7 +43,7 @@ def residual_level(site: Location) -> str:
     if site.kind != "block":
         return ""
     if RESIDUAL_NAME.search(site.name) or RESIDUAL_LABEL.fullmatch(site.path):
-        return RULE_LEVELS["residual-without-add"]
+        return "warning"
     return "note" if BOTTLENECK_NAME.search(site.name) else ""
 
 

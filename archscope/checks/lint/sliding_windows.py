@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from archscope import units
-from archscope.checks.lint.lint_context import CONV_OPS, RULE_LEVELS, LintContext, rule_finding
+from archscope.checks.lint.lint_context import CONV_OPS, LintContext, rule_finding
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.report.receptive_extent import ReceptiveField
 from archscope.report.receptive_field import field_text as field_text
@@ -17,6 +18,7 @@ from archscope.trace import Row
 AXIS_WORDS = {1: ("position",), 2: ("row", "column"), 3: ("slice", "row", "column")}
 
 
+@lint_rule("skipping-stride", "note", "a stride larger than its kernel skips a part of the input")
 def skipping_stride(context: LintContext) -> Iterator[Finding]:
     """Yield windows with a stride larger than the kernel. Next to a path that reads everything this is usual, as in
     shortcuts: a note. On the only path that input is never read: a warning."""
@@ -54,6 +56,7 @@ def is_bypassed(context: LintContext, row: Row) -> bool:
     return not reached.isdisjoint(context.index.output_ids)
 
 
+@lint_rule("dropped-pixels", "note", "rows and columns that a window's rounding never reads")
 def dropped_pixels(context: LintContext) -> Iterator[Finding]:
     for row in context.rows:
         windows = receptive_windows(row)
@@ -91,6 +94,7 @@ def exact_sizes(window: ReceptiveWindow) -> tuple[int, int]:
     return below, below + window.stride
 
 
+@lint_rule("field-too-large", "note", "kernels larger than the map that they cover")
 def field_too_large(context: LintContext) -> Iterator[Finding]:
     """Yield kernels on maps so small, or so dilated, that most of their weights never lie on the input."""
     for row in context.rows:
@@ -111,6 +115,7 @@ def field_too_large(context: LintContext) -> Iterator[Finding]:
             yield rule_finding("field-too-large", row, message, help=help)
 
 
+@lint_rule("field-too-small", "note", "a receptive field smaller than what it must see")
 def field_too_small(context: LintContext) -> Iterator[Finding]:
     """Yield receptive fields smaller than the input at the last pooling, or than the object size at the net's output
     maps."""
@@ -121,7 +126,7 @@ def field_too_small(context: LintContext) -> Iterator[Finding]:
         if field and (is_last_map(context, row) or (context.object_size and is_output_map(context, row))):
             what = "the objects it must see are" if context.object_size else "the input is"
             message = f"a position sees {field_text(field)} of the input; {what} {units.format_shape(wanted)}"
-            level = "warning" if context.object_size else RULE_LEVELS["field-too-small"]
+            level = "warning" if context.object_size else ""
             help = "more strides, dilation or depth before it"
             yield rule_finding("field-too-small", row, message, help=help, level=level)
 

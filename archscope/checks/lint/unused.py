@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from archscope import units
-from archscope.checks.lint.lint_context import RULE_LEVELS, LintContext, rule_finding
+from archscope.checks.lint.lint_context import LintContext, rule_finding
+from archscope.checks.lint.lint_rule import lint_rule
 from archscope.report import Finding
 from archscope.trace import Call, Param, Row
 
 TRAINING_HELP = "where only training reaches it, check with train=True"
 
 
+@lint_rule("unused-value", "warning", "a step whose value nothing uses")
 def unused_values(context: LintContext) -> Iterator[Finding]:
     """Yield rows whose value leads to no output, if the work of a layer is lost. The compiler already reports unused
     steps of specs, except blocks in a loop that do not read the previous turn's value."""
@@ -78,6 +80,8 @@ def wasted_work_text(context: LintContext, lost: Iterable[Row]) -> str:
     return f"nothing uses this value: {price} and all that led only here are thrown away"
 
 
+@lint_rule("unused-module", "warning", "a module that no forward pass reaches")
+@lint_rule("unused-weight", "warning", "a parameter that no forward pass reads")
 def unused_params(context: LintContext) -> Iterator[Finding]:
     """Yield parameters that no row reads, grouped by the uppermost module with only such parameters and without
     rows."""
@@ -111,11 +115,11 @@ def unreached_module(context: LintContext, path: str, params: list[Param]) -> Fi
     numbers = units.format_count(sum(param.count for param in params))
     message = f"this forward pass does not reach it: {numbers} numbers in {units.format_count(len(params))} parameters"
     trained = context.report.trace.mode == "eval" and path.split(".")[-1].lower().startswith("aux")
-    level = "note" if trained else RULE_LEVELS["unused-module"]
+    level = "note" if trained else ""
     return Finding("unused-module", level, message, path, help=f"call it, or take it out; {TRAINING_HELP}")
 
 
 def unread_weight(param: Param) -> Finding:
     message = f"nothing reads this parameter of {units.format_count(param.count)} numbers"
     help = f"use it, or take it out; {TRAINING_HELP}"
-    return Finding("unused-weight", RULE_LEVELS["unused-weight"], message, param.name, help=help)
+    return Finding("unused-weight", "", message, param.name, help=help)

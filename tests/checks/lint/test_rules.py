@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from archscope.checks.lint import LINTS
+from archscope.checks.lint import LINT_RULES
 from archscope.report.receptive_windows import ReceptiveWindow
 from tests.checks.lint.nets import Net, of_module, of_steps, said
 
@@ -326,5 +326,5 @@ def test_rules_are_handed_in(tmp_path: Path) -> None:
     steps = "Conv2d(8, 1, stride=2); BatchNorm2d"
     assert len(of_steps(tmp_path, IMAGE, steps)) == 2
     assert of_steps(tmp_path, IMAGE, steps, rules=()) == ()
-    each = [of_steps(tmp_path, IMAGE, steps, rules=[rule]) for rule in LINTS]
+    each = [of_steps(tmp_path, IMAGE, steps, rules=[rule]) for rule in LINT_RULES]
     assert sum(map(len, each)) == 2
