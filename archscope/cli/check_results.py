@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from archscope import config
-from archscope.cli.options import MACHINE_FORMATS, library_options
+from archscope.cli.formats import FORMATS_BY_NAME, MACHINE_FORMATS, render_function
+from archscope.cli.options import library_options
 from archscope.cli.output import EXIT_WRONG, echo, write_output
 from archscope.cli.output_files import refuse_outputs
 from archscope.cli.project_settings import with_project_settings
@@ -101,17 +102,11 @@ def baseline_document(checked: Sequence[Checked]) -> str:
 
 
 def format_checked(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
-    from archscope.render import annotations, findings, json_csv, pull_request, sarif, views
+    from archscope.render import findings, json_csv, views
 
     least = "error" if quiet else level
     if format == "json":
         return json_csv.format_json(json_csv.findings_document([item.least(least) for item in checked]))
-    texts = {
-        "markdown": pull_request.format_pull_request,
-        "lines": annotations.format_lines,
-        "github": annotations.format_github,
-        "sarif": sarif.format_sarif,
-    }
-    if format in texts:
-        return texts[format](checked, level=least)
+    if writer := FORMATS_BY_NAME[format].checked:
+        return render_function(writer)(checked, level=least)
     return findings.format_check_report(checked, level=least, width=views.terminal_width(), quiet=quiet)

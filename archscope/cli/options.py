@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import units
+from archscope.cli.formats import CHECK_FORMATS, FORMAT_BY_SUFFIX, REPORT_FORMATS
 from archscope.cli.input_option import input_callback, with_library_inputs
 from archscope.cli.output import echo
 from archscope.cli.refused_options import refuse_given_twice
@@ -22,19 +23,6 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 INPUT_HELP = "1x3x224x224, x=int64:1x128:0..50257, batch.image=1x3x32x32; scale==2.0 is a plain value."
 LITERAL_WORDS = {"true": True, "false": False, "null": None, "none": None}
-REPORT_FORMATS = ("table", "markdown", "csv", "json", "html")
-CHECK_FORMATS = ("table", "markdown", "json", "lines", "github", "sarif")
-MACHINE_FORMATS = CHECK_FORMATS[2:]
-"""Formats whose documents have every target, also one that cannot be read."""
-FORMAT_BY_SUFFIX = {
-    ".json": "json",
-    ".csv": "csv",
-    ".md": "markdown",
-    ".html": "html",
-    ".htm": "html",
-    ".sarif": "sarif",
-}
-"""Suffix of the output file → the format, if `--format` is not given."""
 NUMBER = re.compile(r"[+-]?(\d[\d_]*|0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+)")
 MOST_DIGITS = 200
 """The most digits of a number: more than any figure of a net has."""
@@ -215,7 +203,7 @@ def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
         output = context.params.get("output") or ""
         by_name = FORMAT_BY_SUFFIX.get(PurePath(output).suffix.lower(), formats[0])
         if format is None and by_name not in formats:
-            able = [suffix for suffix, name in FORMAT_BY_SUFFIX.items() if name in formats]
+            able = sorted((s for s, name in FORMAT_BY_SUFFIX.items() if name in formats), key=lambda s: s != ".json")
             cure = f"a name that ends in {' or '.join(able)}, or --format, which the name need not say"
             raise click.UsageError(f"{context.info_name} writes no {by_name}, as {output} is called\n  help: {cure}")
         return format or by_name

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.cli.formats import REPORT_FORMATS
 from archscope.cli.options import (
     OUTLINE_OPTIONS,
     OUTPUT_OPTION,
-    REPORT_FORMATS,
     TARGET_OPTIONS,
     combine_options,
     format_option,
@@ -27,6 +27,7 @@ from archscope.cli.output import errors_printed, write_output
 from archscope.cli.output_files import refuse_outputs, unwritable_error, write_atomically
 from archscope.cli.progress import progress_bar, progress_messages
 from archscope.cli.refused_options import refuse_ignored, refuse_without_rows
+from archscope.cli.report_text import format_sheet
 from archscope.cli.target_reports import failures_as_document, failures_explained
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
@@ -196,7 +197,6 @@ def write_picture(found: Any, picture: str) -> None:
 
 
 def format_timing(found: Timing | Grid, table_options: TableOptions, format: str) -> str:
-    from archscope.cli.program import format_sheet
     from archscope.render import grids, json_csv, timings
     from archscope.timing import Grid
 

@@ -10,6 +10,7 @@ from archscope.cli.options import OUTPUT_OPTION, format_option
 from archscope.cli.output import errors_printed, write_output
 from archscope.cli.output_files import refuse_outputs
 from archscope.cli.progress import progress_messages
+from archscope.cli.report_text import format_sheet
 from archscope.cli.wording import reword
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ def device(
 
 def format_devices(format: str) -> str:
     from archscope.api.device_ceilings import list_devices
-    from archscope.cli.program import format_sheet
     from archscope.render import devices, json_csv
 
     auto, found = list_devices()
@@ -54,7 +54,6 @@ def format_devices(format: str) -> str:
 
 
 def format_ceilings(ceilings: Ceilings, format: str) -> str:
-    from archscope.cli.program import format_sheet
     from archscope.render import devices, json_csv
 
     if format == "json":
