@@ -9,7 +9,7 @@ cuda       GPUs by CUDA; the only module that calls `torch.cuda`
 precision  TF32 and other float32 precision settings: torch's two interfaces
 profiler   torch's profiler, without its log output
 
-Another kind of device needs a module like `cuda` and a line in BACKENDS.
+Another kind of device needs a module like `cuda`; BACKENDS finds its class.
 """
 
 from __future__ import annotations
@@ -17,18 +17,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
+from pkgutil import iter_modules
 
 import torch
 
 from archscope import units
-from archscope.backends.cpu import CpuBackend, MetaBackend
-from archscope.backends.cuda import CudaBackend
+from archscope.backends.cpu import CpuBackend
 from archscope.backends.precision import PRECISION_ACCESSORS, tf32_set
 from archscope.backends.profiler import is_profiler_active, quiet_profile
 from archscope.backends.protocol import Action, AllocatorPeak, Backend, Clock, DeviceProblem, GetSetPair
 from archscope.device_traits import CPU_TRAITS, DeviceTraits
 
-BACKENDS: Mapping[str, type[Backend]] = {"cpu": CpuBackend, "cuda": CudaBackend, "meta": MetaBackend}
+
+def backend_classes() -> Iterator[type[Backend]]:
+    """Yield the classes of this package's modules that have `traits`, the backends."""
+    for module in iter_modules(__path__, f"{__name__}."):
+        for value in vars(import_module(module.name)).values():
+            own = isinstance(value, type) and value.__module__ == module.name
+            if own and isinstance(vars(value).get("traits"), DeviceTraits):
+                yield value
+
+
+BACKENDS: Mapping[str, type[Backend]] = {backend.traits.kind: backend for backend in backend_classes()}
 """The backend of each kind of device that something can be measured on, and that of meta."""
 
 DEVICE_SEPARATOR = " + "
