@@ -46,10 +46,10 @@ class Measuring:
     def __init__(self, *results: Ceilings) -> None:
         self.results, self.times, self.threads = list(results), 0, [0]
 
-    def __call__(self, place: str, *, tell: Callable[[str], object]) -> Ceilings:
+    def __call__(self, place: str, *, on_progress: Callable[[str], object]) -> Ceilings:
         self.times += 1
         self.threads.append(torch.get_num_threads())
-        tell("everything")
+        on_progress("everything")
         return self.results.pop(0) if self.results else ceilings(place)
 
 
