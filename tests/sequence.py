@@ -26,7 +26,16 @@ WAYS = ("eval", "train", "autocast")
 DETACH = "aten.detach.default"
 """A gradient that is put down is detached; torch 2.8 says so once more for every mode that looks on."""
 PASSES_ON = frozenset(
-    ["__torch_function__", "_specially", "__torch_dispatch__", "call", "run", "drive", "derive", "<listcomp>"]
+    [
+        "__torch_function__",
+        "_run_special",
+        "__torch_dispatch__",
+        "call",
+        "run",
+        "run_module",
+        "run_backward",
+        "<listcomp>",
+    ]
 )
 """The functions of archscope that run what the model calls."""
 
@@ -54,7 +63,7 @@ def is_ours() -> bool:
     """Whether one of archscope's functions that are at work, from the nearest to the one that runs the model, does
     something of its own."""
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code.co_name not in ("drive", "alone"):
+    while frame is not None and frame.f_code.co_name not in ("run_module", "alone"):
         if str(frame.f_globals.get("__name__")).startswith("archscope.") and frame.f_code.co_name not in PASSES_ON:
             return True
         frame = frame.f_back

@@ -124,7 +124,7 @@ WHOLE: dict[str, tuple[str, str]] = {
     ),
     "a definition that calls itself twice": (
         "let:\n  f(n): f(n-1) + f(n-1)\nlayers:\n  - Linear(f(40))\n",
-        "work out more than 5,000,000 values",
+        "compute more than 5,000,000 values",
     ),
     "digits of sixteen": ("layers:\n  - Linear(0x" + "f" * 6000 + ")\n", "an integer of 24,000 bits"),
 }

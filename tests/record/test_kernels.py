@@ -192,7 +192,7 @@ def test_the_kernels_that_really_run_cost_the_same_and_twice_that_backward(name:
     made = [tensor for tensor in tensors_in([getattr(out, "output", out)]) if tensor.requires_grad]
     with KernelLog() as backward:
         torch.autograd.backward([tensor.sum() for tensor in made])
-    there, back = priced(tuple(forward.seen)), priced(tuple(backward.seen))
+    there, back = priced(tuple(forward.kernels)), priced(tuple(backward.kernels))
     assert (there.macs, back.unpriced) == (case.macs, ())
     expected = case.macs * (3 if name == "Bilinear" else 2)  # a gradient for each factor
     assert expected * 3 // 4 < back.known < expected if name in SPARING else back.known == expected

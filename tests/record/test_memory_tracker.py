@@ -200,7 +200,7 @@ class Scale:
     def start(self) -> None:
         self.started += 1
 
-    def scratch(self) -> int:
+    def scratch_bytes(self) -> int:
         return next(self.readings)
 
 
