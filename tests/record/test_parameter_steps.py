@@ -31,7 +31,8 @@ def test_it_has_a_row_with_its_shape_and_count(report) -> None:  # type: ignore[
         "q": (32, (1, 4, 8)),
         "k": (8, (8,)),
     }
-    assert all((row.macs, row.cost.read, row.cost.written, row.row.is_executed) == (0, 0, 0, False) for row in rows.values())
+    for row in rows.values():
+        assert (row.macs, row.cost.read, row.cost.written, row.row.is_executed) == (0, 0, 0, False)
     assert report.total.params == 48
 
 
