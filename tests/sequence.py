@@ -26,7 +26,16 @@ WAYS = ("eval", "train", "autocast")
 DETACH = "aten.detach.default"
 """A gradient that is put down is detached; torch 2.8 says so once more for every mode that looks on."""
 PASSES_ON = frozenset(
-    "__torch_function__ _run_special __torch_dispatch__ call run run_module run_backward <listcomp>".split()
+    [
+        "__torch_function__",
+        "_run_special",
+        "__torch_dispatch__",
+        "call",
+        "run",
+        "run_module",
+        "run_backward",
+        "<listcomp>",
+    ]
 )
 """The functions of archscope that run what the model calls."""
 
