@@ -11,7 +11,7 @@ the signal too, since Python does not handle signals while a torch kernel runs.
 
 from __future__ import annotations
 
-import _signal as signal  # type: ignore[import-not-found]  # `signal` takes long to import, and Ctrl-C is not heeded yet
+import _signal as signal  # type: ignore[import-not-found]  # `signal` takes long to import, and Ctrl-C is not handled yet
 import atexit
 import os
 import sys
@@ -93,8 +93,8 @@ def current_handler() -> InterruptHandler:
 
 
 def comes_from_outside(error: BaseException) -> bool:
-    """Whether an exception is to end more than the code that it went through: Ctrl-C, a deadline of ours, what a test
-    runner or a scheduler raises. Any other is raised by the author's code itself.
+    """Return True for an exception that must end more than the author's code: Ctrl-C, a deadline of ours, one of a test
+    runner or a scheduler. Any other was raised by the author's code itself.
     """
     if isinstance(error, (Exception, SystemExit, GeneratorExit)) or type(error) is BaseException:
         return False

@@ -25,7 +25,7 @@ class Optimizer:
 
     @property
     def moved(self) -> int:
-        """How many times the parameter's bytes are read or written per step: parameter, gradient and states are
+        """The number of times that a parameter's bytes are read or written per step: parameter, gradient and states are
         read, parameter and states written."""
         return 3 + 2 * self.states
 

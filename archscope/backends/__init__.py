@@ -104,8 +104,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def out_of_memory_text(error: BaseException) -> str:
-    """What was asked for, where torch names a figure, in our words; else what it says itself, without its lines of
-    C++."""
+    """Return a sentence with the size that was requested if torch names it; else torch's message, without C++ lines."""
     said = " ".join(str(error).split())
     asked = re.search(r"tried to allocate ([0-9]{1,30}) bytes", said)
     if asked is not None:

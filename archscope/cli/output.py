@@ -90,7 +90,7 @@ def write_output(text: str, output: str | None, *, verbatim: bool = False) -> No
 
 
 def is_terminal(stream: IO[str] | None) -> bool:
-    """Whether a person reads there; not where whoever called has closed it."""
+    """Return True if the stream is open and a terminal."""
     return stream is not None and stream.isatty()
 
 

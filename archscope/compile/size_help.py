@@ -22,9 +22,9 @@ NEITHER_COMPILES = "the spec does not compile at this size either"
 
 @dataclass(frozen=True, eq=False)
 class SizeHelp:
-    """How to build a net for another size. target: the arguments of `build`, as Python. compile_at: compiles the
-    spec for given shapes of the inputs, by name. inputs: the names of the inputs. steps: the number of steps. Copies
-    of a net share this object; pickles leave it out, as it holds the spec."""
+    """The help for building a net for another size. target: the arguments of `build`, as Python. compile_at: compiles
+    the spec for given shapes of the inputs, by name. inputs: the names of the inputs. steps: the number of steps.
+    Copies of a net share this object; pickles leave it out, as it holds the spec."""
 
     target: str
     compile_at: Callable[[Mapping[str, tuple[int, ...]]], object]

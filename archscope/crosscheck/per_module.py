@@ -30,7 +30,7 @@ class RowProduct:
 
 @dataclass
 class ModuleCounts:
-    """What we and a counter count in one module, and the operators for which the counter has no formula."""
+    """The counts of archscope and a counter in one module, and the operators for which the counter has no formula."""
 
     path: str
     products: list[RowProduct] = field(default_factory=list)

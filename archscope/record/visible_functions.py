@@ -1,4 +1,4 @@
-"""Which functions a function mode sees."""
+"""The functions that a function mode sees."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class TimeSum:
 
     @property
     def bound(self) -> BoundKind | None:
-        """What limits the greatest part of the least time; None for a sum that takes no time, such as a view."""
+        """The resource that limits the greatest part of the least time; None if it takes no time, as a view."""
         return max(self.least_by_kind, key=lambda item: item[1])[0] if self.least_by_kind else None
 
     @property

@@ -61,8 +61,8 @@ class FixCandidate:
 
     @property
     def leaves(self) -> tuple[object, ...]:
-        """What remains wrong, worst first: remaining conflicts, then uses and steps that it changes besides the
-        conflict's. An evident mistake is fixed for every use."""
+        """A sort key of what remains wrong, worst first: remaining conflicts, then uses and steps that it changes
+        besides the conflict's. An evident mistake is fixed for every use."""
         found, evident = self.verdict, self.proposal.evident
         return found.partial, found.left + self.wrong, not evident and found.shared, not evident and self.outside
 
