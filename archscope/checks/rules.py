@@ -8,7 +8,7 @@ from __future__ import annotations
 from archscope.checks.lint import LINT_RULES
 from archscope.checks.rule import Rule
 
-FAMILIES = ("spec", "conflict", "expectation", "budget", "lint")
+FAMILY_ORDER = ("spec", "conflict", "expectation", "budget", "lint")
 """The families of rules, in the order of the documentation."""
 
 OTHER_RULES: tuple[Rule, ...] = (
@@ -43,7 +43,7 @@ OTHER_RULES: tuple[Rule, ...] = (
 RULES: tuple[Rule, ...] = tuple(
     sorted(
         (*OTHER_RULES, *(rule for lint in LINT_RULES for rule in lint.rules)),
-        key=lambda rule: FAMILIES.index(rule.family),
+        key=lambda rule: FAMILY_ORDER.index(rule.family),
     )
 )
 """All rules, in the order of the documentation: by family; within one, those of lint functions last."""

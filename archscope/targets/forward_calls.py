@@ -14,7 +14,7 @@ from archscope.errors import UsageError, did_you_mean
 
 SHAPES_HELP = "input=(1, 3, 224, 224) gives their shapes"
 META_VALUE_ERRORS = ("meta tensor", "Meta backend", "device meta", "meta device", "fake impl", "data-independent")
-META_HELP = 'meta has no values and knows few special operators: device="cpu" computes them'
+CPU_HELP = 'meta has no values and knows few special operators: device="cpu" computes them'
 MAX_SIGNATURE_CHARS = 160
 
 
@@ -114,7 +114,7 @@ def forward_error_help(module: nn.Module, error: BaseException, *, inputs: bool)
     signature = forward_signature(module)
     if not inputs and signature is not None and signature.parameters:
         return f"no input was given: {_call_help(signature, (), {})}"
-    return META_HELP if any(words in str(error) for words in META_VALUE_ERRORS) else ""
+    return CPU_HELP if any(words in str(error) for words in META_VALUE_ERRORS) else ""
 
 
 def _has_plain_call(module: nn.Module) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 from torch import nn
 
 from archscope.errors import Problem, Span
+from archscope.interrupts import INSTALL_FOLDERS
 
-INSTALL_FOLDERS = frozenset(["site-packages", "dist-packages"])
 CHECKED_METHODS = ("__init__", "forward")
 NAMESPACE_FUNCTIONS = frozenset(["locals", "vars"])
 
