@@ -23,7 +23,8 @@ from types import CodeType, FrameType, TracebackType
 import torch
 from torch import nn
 
-from archscope.targets.ignored_arguments import INSTALL_FOLDERS, relative_path
+from archscope.interrupts import INSTALL_FOLDERS
+from archscope.targets.ignored_arguments import relative_path
 from archscope.targets.quoted_values import arguments_text
 from archscope.targets.source_files import SourceCache, SourceFile
 

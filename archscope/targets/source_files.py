@@ -17,7 +17,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from archscope.errors import Span
-from archscope.targets.ignored_arguments import INSTALL_FOLDERS, relative_path
+from archscope.interrupts import INSTALL_FOLDERS
+from archscope.targets.ignored_arguments import relative_path
 
 UNRESOLVED = object()
 """The value of a name that only a run of its function could determine."""
