@@ -58,7 +58,7 @@ class Recording:
 
 
 def raised_inside(error: BaseException) -> BaseException:
-    """The exception. Raises it where it comes from outside of the author's code: Ctrl-C, say."""
+    """Return the exception; raise it if it comes from outside of the author's code, such as Ctrl-C."""
     if comes_from_outside(error):
         raise error
     return error
