@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch._C import _functorch as transforms
+from torch.autograd import forward_ad
 
 from archscope.record.tensors import tensors_in
 
@@ -74,9 +76,14 @@ def rnn_shortcut(states: int) -> MetaShortcut:
 
 
 def unless_differentiated(shortcut: MetaShortcut) -> MetaShortcut:
-    """Return the shortcut, or None where a gradient will be needed, since its result has no autograd history."""
+    """Return the shortcut, or None where its result would lack a derivative or an outer dimension.
+
+    The result has no autograd history, no forward-mode tangent, and torch.func does not see how it came to be.
+    """
 
     def answer(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if forward_ad._current_level >= 0 or transforms.maybe_current_level() is not None:
+            return None
         needs_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors_in((args, kwargs)))
         return None if needs_gradient else shortcut(args, kwargs)
 

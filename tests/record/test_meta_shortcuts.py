@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from archscope.record.functions import describe_function
@@ -65,6 +66,26 @@ def test_a_shortcut_gives_what_torch_gives(layer: nn.Module, shape: tuple[int, .
 def test_what_may_be_derived_is_left_to_torch(layer: nn.Module, shape: tuple[int, ...]) -> None:
     with ComparingMode() as mode:
         layer.to("meta").eval()(torch.empty(shape, device="meta", requires_grad=True))
+    assert mode.compared == []
+
+
+@pytest.mark.parametrize(("layer", "shape"), LAYERS[:3] + LAYERS[-5:], ids=str)
+def test_forward_mode_derivatives_are_left_to_torch(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    x = torch.empty(shape, device="meta")
+    layer = layer.to("meta").eval()
+    with ComparingMode() as mode, torch.no_grad():
+        _, tangent = torch.func.jvp(layer, (x,), (x,))
+        with forward_ad.dual_level():
+            dual = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, x)))
+    assert tangent.shape == dual.primal.shape
+    assert dual.tangent is not None
+    assert mode.compared == []
+
+
+@pytest.mark.parametrize(("layer", "shape"), LAYERS[1:3] + LAYERS[-5:], ids=str)
+def test_vmap_is_left_to_torch(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    with ComparingMode() as mode, torch.no_grad():
+        torch.func.vmap(layer.to("meta").eval())(torch.empty(6, *shape, device="meta"))
     assert mode.compared == []
 
 
