@@ -45,6 +45,7 @@ bench: $(READY)
 	$(BIN)/python tests/benchmarks/work.py
 	$(BIN)/python tests/benchmarks/peers.py
 	$(BIN)/python tests/benchmarks/memory.py
+	$(BIN)/python tests/benchmarks/hostile.py
 
 gpu:
 	ONLY="$(ONLY)" BUDGET="$(BUDGET)" $(PYTHON) tests/benchmarks/gpu.py
