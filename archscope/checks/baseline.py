@@ -150,15 +150,12 @@ def compare_to_baseline(report: Report, baseline: Baseline, *, tolerance: Decima
     """Return findings where the report differs from its baseline by more than the tolerance, in either direction."""
     saved = baseline.of(report.target)
     if saved is None:
-        return (missing_target_finding(report.target, baseline),)
+        near = did_you_mean(report.target, [entry.target for entry in baseline.saved])
+        help = f"{near} {renewal_help(baseline.file)}".strip()
+        fact = f"the baseline {baseline.file} does not hold {report.target}"
+        return (Finding("baseline-target", "warning", fact, help=help),)
     comparison = BaselineComparison(report, saved, baseline.file, tolerance)
     return tuple(finding for quantity in QUANTITY_NAMES if (finding := comparison.check_quantity(quantity)))
-
-
-def missing_target_finding(target: str, baseline: Baseline) -> Finding:
-    near = did_you_mean(target, [saved.target for saved in baseline.saved])
-    help = f"{near} {renewal_help(baseline.file)}".strip()
-    return Finding("baseline-target", "warning", f"the baseline {baseline.file} does not hold {target}", help=help)
 
 
 def renewal_help(file: str) -> str:

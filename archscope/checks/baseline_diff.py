@@ -111,11 +111,12 @@ def diff_lines(changed: Sequence[PartDiff]) -> Iterator[str]:
     """Yield `layer3.4.main.0  262,144 → 524,288  +262,144`, the largest changes first."""
     shown = changed[:MAX_LISTED_PARTS]
     before, after = [number_text(part.was) for part in shown], [number_text(part.now) for part in shown]
-    arrows = [f"{was:>{max_width(before)}} → {now:<{max_width(after)}}" for was, now in zip(before, after, strict=True)]
-    rows = [
-        (p.path, arrow, units.format_signed(p.change), added_or_removed(p))
-        for p, arrow in zip(shown, arrows, strict=True)
-    ]
+    width_before, width_after = (max(map(len, texts)) for texts in (before, after))
+    rows = []
+    for part, was, now in zip(shown, before, after, strict=True):
+        arrow = f"{was:>{width_before}} → {now:<{width_after}}"
+        word = "added" if part.was is None else "removed" if part.now is None else ""
+        rows.append((part.path, arrow, units.format_signed(part.change), word))
     yield from aligned_columns(rows, right=(2,))
     if len(changed) > MAX_LISTED_PARTS:
         yield f"and {len(changed) - MAX_LISTED_PARTS} more"
@@ -123,11 +124,3 @@ def diff_lines(changed: Sequence[PartDiff]) -> Iterator[str]:
 
 def number_text(number: int | None) -> str:
     return "none" if number is None else units.format_count(number)
-
-
-def max_width(texts: Sequence[str]) -> int:
-    return max(map(len, texts))
-
-
-def added_or_removed(part: PartDiff) -> str:
-    return "added" if part.was is None else "removed" if part.now is None else ""

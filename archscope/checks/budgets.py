@@ -81,33 +81,27 @@ def unknown_macs_finding(report: Report, most: WrittenFigure) -> Finding:
     rows = report.total.unpriced
     have = "operation has" if rows == 1 else "operations have"
     reason = f"{rows} {have} no price" if report.trace.ran else "nothing was run"
+    paths = {kernel: dict.fromkeys(report.rows[i].path for i in at) for kernel, at in report.unpriced.items()}
     return Finding(
         "budget-macs",
         "error",
         f"the MACs are not known, so the budget of {limit_text(most)} cannot be judged: {reason}",
-        details=unpriced_kernel_lines(report),
+        details=tuple(f"{kernel} at {', '.join(where)}" for kernel, where in paths.items()),
         help="take the operation out, or judge this target by its parameters alone",
     )
-
-
-def unpriced_kernel_lines(report: Report) -> tuple[str, ...]:
-    """Return `aten.x at rnn, head.0` for each kernel without a price."""
-    paths = {k: dict.fromkeys(report.rows[i].path for i in rows) for k, rows in report.unpriced.items()}
-    return tuple(f"{kernel} at {', '.join(where)}" for kernel, where in paths.items())
 
 
 # ------------------------------------------------------------ the largest layers
 def largest_layer_lines(report: Report, quantity: Callable[[OutlineLine], int]) -> tuple[str, ...]:
     """Return lines for the largest layers, each with its count and its share of the whole."""
     lines = sorted((line for _, line in leaf_lines(full_outline(report))), key=quantity, reverse=True)
-    largest = [line for line in lines[:TOP_LAYERS] if quantity(line)]
     whole = sum(map(quantity, lines))
-    return tuple(aligned_columns([layer_cells(line, quantity(line), whole) for line in largest], right=(2, 3)))
-
-
-def layer_cells(line: OutlineLine, count: int, whole: int) -> tuple[str, ...]:
-    layer = f"{'' if line.kind == 'unread' else line.name} {line.text}".strip()
-    return line.path or line.label, layer, units.format_count(count), units.format_share(count, whole)
+    rows = []
+    for line in lines[:TOP_LAYERS]:
+        if count := quantity(line):
+            layer = f"{'' if line.kind == 'unread' else line.name} {line.text}".strip()
+            rows.append((line.path or line.label, layer, units.format_count(count), units.format_share(count, whole)))
+    return tuple(aligned_columns(rows, right=(2, 3)))
 
 
 def aligned_columns(rows: Sequence[tuple[str, ...]], *, right: tuple[int, ...]) -> Iterator[str]:

@@ -33,28 +33,21 @@ def _check_expectation(expected: Expectation, report: Report) -> Finding | None:
             return None
         word = {"shape": "shape", "preserves": "to preserve"}[expected.key]
         return _expectation_finding(expected, f"expected {word} {expected.wanted}, got {expected.got}")
-    total = total_below(report, expected.path)
+    path = expected.path
+    below = (row.total for row in report.rows if row.path == path or row.path.startswith(f"{path}."))
+    total = Total.of(below) if path else report.total
     if expected.key == "macs" and total.partial:
         if report.trace.mismatches:
             return None
         return _expectation_finding(expected, f"{total.unpriced} operations have no price, so the MACs are not known")
     number = total.params if expected.key == "params" else total.known
-    if _is_within(number, expected):
+    too_few = expected.least is not None and number < expected.least
+    too_many = expected.most is not None and number > expected.most
+    if not too_few and not too_many:
         return None
     name = {"params": "parameters", "macs": "MACs"}[expected.key]
     return _expectation_finding(expected, f"expected {expected.wanted} {name}, got {units.format_count(number)}")
 
 
-def _is_within(number: int, expected: Expectation) -> bool:
-    return (expected.least is None or number >= expected.least) and (expected.most is None or number <= expected.most)
-
-
 def _expectation_finding(expected: Expectation, message: str) -> Finding:
     return Finding(f"expect-{expected.key}", "error", message, expected.path, expected.span)
-
-
-def total_below(report: Report, path: str) -> Total:
-    """Return the sums of the rows at `path` and below; the report's total if the path is empty."""
-    if not path:
-        return report.total
-    return Total.of(row.total for row in report.rows if row.path == path or row.path.startswith(path + "."))

@@ -84,11 +84,11 @@ def axis_order_after(order: tuple[int, ...], row: Row) -> tuple[int, ...] | None
         dims = row.get("dims")
         return tuple(order[int(dim)] for dim in dims) if isinstance(dims, tuple) else None
     if name in TRANSPOSE_OPS:
-        one, other = (row.get(key) for key in ("dim0", "dim1"))
-        if not isinstance(one, int) or not isinstance(other, int):
+        dim0, dim1 = row.get("dim0"), row.get("dim1")
+        if not isinstance(dim0, int) or not isinstance(dim1, int):
             return None
         turned = list(order)
-        turned[one % rank], turned[other % rank] = order[other % rank], order[one % rank]
+        turned[dim0 % rank], turned[dim1 % rank] = order[dim1 % rank], order[dim0 % rank]
         return tuple(turned)
     same = len(row.outputs) == 1 and row.outputs[0].shape == row.inputs[0].value.shape
     return order if same and name not in RESHAPE_FUNCTIONS else None
@@ -109,17 +109,15 @@ def doubled_batches(trace: Trace, given: int | None) -> tuple[int, list[tuple[Sh
     choices: dict[tuple[Shape, int | None], list[int | None]] = {}
     for candidate in (main, *axes):  # inputs of one shape have the same batch axis
         choices.setdefault((candidate.shape, candidate.batch), possible_batch_axes(candidate, main, batch))
-    guesses = (
-        dict(zip(choices, guess, strict=True)) for guess in islice(product(*choices.values()), MAX_BATCH_GUESSES)
-    )
-    return 2 * batch, [
-        tuple(double_batch(candidate, guess[candidate.shape, candidate.batch]) for candidate in axes)
-        for guess in guesses
-    ]
-
-
-def double_batch(axes: InputAxes, along: int | None) -> Shape:
-    return double_axes(axes.shape, () if along is None else (along,))
+    found = []
+    for guess in islice(product(*choices.values()), MAX_BATCH_GUESSES):
+        axis_of = dict(zip(choices, guess, strict=True))
+        shapes = []
+        for candidate in axes:
+            along = axis_of[candidate.shape, candidate.batch]
+            shapes.append(double_axes(candidate.shape, () if along is None else (along,)))
+        found.append(tuple(shapes))
+    return 2 * batch, found
 
 
 def is_batched(axes: InputAxes, given: int | None) -> bool:
@@ -248,10 +246,10 @@ def paired_rows(before: Report, after: Report) -> Iterator[tuple[Row, Row]]:
     old, new = before.trace.rows, after.trace.rows
     if [row.function for row in old] != [row.function for row in new]:
         return
-    for one, other in zip(old, new, strict=True):
-        flows = bool(one.inputs) and one.inputs[0].value.id in before.index.input_dependent
-        if flows and one.outputs and other.outputs:
-            yield one, other
+    for row, new_row in zip(old, new, strict=True):
+        flows = bool(row.inputs) and row.inputs[0].value.id in before.index.input_dependent
+        if flows and row.outputs and new_row.outputs:
+            yield row, new_row
 
 
 def size_warning(row: Row, rule: str, message: str) -> Finding:

@@ -75,14 +75,12 @@ def apply_ignore_comments(findings: Iterable[Finding], sources: Mapping[str, str
     """
     comments = [comment for file, text in sources.items() for comment in find_comments(text, file)]
     ignored = {(c.span.file, c.line, code) for c in comments for code in expand_families(c.codes) - NEVER_IGNORED}
-    kept = [finding for finding in findings if not ignored & comment_keys(finding, root)]
+    kept = []
+    for finding in findings:
+        file, line = (finding.place.file, finding.place.line) if finding.place else (root, 0)
+        if not ignored & {(file, line, finding.rule), (file, 0, finding.rule)}:  # of its line, and of its file
+            kept.append(finding)
     return (*kept, *(wrong for comment in comments for wrong in comment_findings(comment)))
-
-
-def comment_keys(finding: Finding, root: str) -> set[tuple[str, int, str]]:
-    """Return the keys (file, line, rule) of comments that would ignore a finding: those of its line and of its file."""
-    file, line = (finding.place.file, finding.place.line) if finding.place else (root, 0)
-    return {(file, line, finding.rule), (file, 0, finding.rule)}
 
 
 def find_comments(text: str, file: str) -> Iterator[IgnoreComment]:

@@ -1,4 +1,4 @@
-"""Broken models as their authors would write them, each with one slip."""
+"""Broken models as their authors would write them, each with one mistake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Turned(Projected):
 
 
 class Strided(nn.Module):
-    """The identity meets a stride."""
+    """A residual with a stride whose shortcut is the identity."""
 
     def __init__(self, out: int = 16) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Even(nn.Module):
 
 
 class Grouped(nn.Module):
-    """96 channels are told, 90 come, and 8 groups do not divide them."""
+    """96 channels are stated, 90 arrive, and 8 groups do not divide them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Grouped(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """The second layer is told the rate in place of the width."""
+    """The second layer gets the rate instead of the width."""
 
     def __init__(self, channels: int, rate: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Crossed(nn.Module):
 
 
 class Flattened(nn.Module):
-    """Told the features of another map."""
+    """A linear layer with the features of another map."""
 
     def __init__(self, features: int = 1024, norm: int = 16) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class Viewed(nn.Module):
 
 
 class Gate(nn.Module):
-    """Twice the width, in two layers: no single one mends it."""
+    """Twice the width, in two layers: no change of one layer fixes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class Positions(nn.Module):
 
 
 class Growing(nn.Module):
-    """A transition that halves the channels, and a count of them that does not: told in two layers behind it."""
+    """A transition that halves the channels, and a count of them that does not: stated in two layers after it."""
 
     def __init__(self) -> None:
         super().__init__()

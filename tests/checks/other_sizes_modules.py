@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class Convolved(nn.Module):
-    """What the others begin with."""
+    """The first layers of the other modules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class Frames(Convolved):
 
 
 class ByValue(Convolved):
-    """Goes by what it computes."""
+    """Branches on a computed value."""
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
@@ -232,7 +232,7 @@ class ByValue(Convolved):
 
 
 class Counting(Convolved):
-    """Leaves traces wherever it runs."""
+    """Prints, counts its runs, updates buffers and draws random numbers."""
 
     def __init__(self) -> None:
         super().__init__()

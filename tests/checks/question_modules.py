@@ -1,4 +1,4 @@
-"""Neighbours of the public questions: modules whose faults are of the same kinds."""
+"""Modules with faults of the same kinds as in the public questions."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_the_divisor_next_to_a_number(size: int, count: int, near: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "shapes", "fact", "cure"),
+    ("loss", "shapes", "fact", "suggestion"),
     [
         (nn.BCEWithLogitsLoss(), [(2, 1), (2,)], "wants a target of the input's shape, (2, 1); it is (2,)", "squeeze"),
         (nn.BCEWithLogitsLoss(), [(2, 3), (2, 4)], "of the input's shape, (2, 3); it is (2, 4)", "give both"),
@@ -130,7 +130,7 @@ def test_the_divisor_next_to_a_number(size: int, count: int, near: int) -> None:
     ],
 )
 def test_what_torch_refuses_is_told_in_our_words(
-    loss: nn.Module, shapes: list[tuple[int, ...]], fact: str, cure: str
+    loss: nn.Module, shapes: list[tuple[int, ...]], fact: str, suggestion: str
 ) -> None:
     def forward(net: Any, *inputs: Tensor) -> Any:
         given = list(inputs)
@@ -140,7 +140,7 @@ def test_what_torch_refuses_is_told_in_our_words(
 
     (found,) = findings(forward, shapes, loss=loss)
     assert fact in found.message
-    assert found.help.startswith(cure)
+    assert found.help.startswith(suggestion)
     assert "torch" not in found.message
 
 

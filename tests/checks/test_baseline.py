@@ -214,8 +214,8 @@ def test_a_target_that_is_not_there_is_a_warning() -> None:
     )
     assert (finding.rule, finding.level) == ("baseline-target", "warning")
     assert finding.message == "the baseline base.json does not hold specs/net.yaml:small"
-    cure = "did you mean 'specs/net.yaml:smaller'? renew the baseline with --save-baseline base.json"
-    assert finding.help == cure
+    suggestion = "did you mean 'specs/net.yaml:smaller'? renew the baseline with --save-baseline base.json"
+    assert finding.help == suggestion
 
 
 def other(target: str) -> Any:

@@ -200,7 +200,7 @@ def test_features_of_another_square_image(side: int, channels: int) -> None:
     assert not fits_another_image("4", flatten)
 
 
-def test_a_mended_operation_of_no_kind_is_not_judged_by_its_message() -> None:
+def test_a_fixed_operation_of_no_kind_is_not_judged_by_its_message() -> None:
     """The class comes from shapes and steps; the fact's words are not read."""
     found = diagnosis(Two((2, 8), (2, 9)), 1)
     assert found is not None

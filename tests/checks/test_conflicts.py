@@ -1,6 +1,6 @@
 """Tests of the text of conflicts: facts, columns, equal results on every device, for specs and models.
 
-hand-written traces · golden cases (cpu = meta = cuda) · a spec and its PyTorch twin
+hand-written traces · golden cases (cpu = meta = cuda) · a spec and the same PyTorch module
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def test_every_rule_and_every_cause_has_a_case() -> None:
     }
 
 
-def said(findings: tuple[Finding, ...]) -> list[tuple]:
+def finding_facts(findings: tuple[Finding, ...]) -> list[tuple]:
     """Return the whole text of a conflict."""
     return [
         (f.rule, f.message, f.path, f.place, f.details, f.cause, f.walk, f.help, f.also, f.likely) for f in findings
@@ -126,19 +126,19 @@ def ran(case: Case, device: str) -> Report:
 def test_the_words_are_the_same_on_cpu_and_meta(case: Case) -> None:
     report = ran(case, "cpu")
     assert report.trace.failure is None
-    assert said(report.findings) == said(ran(case, "meta").findings)
+    assert finding_facts(report.findings) == finding_facts(ran(case, "meta").findings)
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_words_are_the_same_on_cuda(case: Case) -> None:
-    assert said(ran(case, "cuda").findings) == said(ran(case, "meta").findings)
+    assert finding_facts(ran(case, "cuda").findings) == finding_facts(ran(case, "meta").findings)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_line_of_a_finding_stands(case: Case) -> None:
-    """Carets are below the sizes that differ, links lie in the file, and nothing of torch's words is in the text."""
+    """Carets are below the sizes that differ, links lie in the file, and no message of torch is in the text."""
     for finding in (finding for finding in checked(case) if finding.cause):
         assert finding.place is not None
         for link in finding.walk:
@@ -259,7 +259,7 @@ class Attending(nn.Module):
         return F.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x))
 
 
-TWINS: list[tuple[str, Callable[[], nn.Module]]] = [
+SPECS_AND_MODULES: list[tuple[str, Callable[[], nn.Module]]] = [
     (
         "- conv1: Conv2d(32, 3, stride=2, padding=1)\n- relu: ReLU\n- conv2: Conv2d(32, 3, padding=1)\n- prev + x\n",
         Down,
@@ -286,10 +286,10 @@ def unplaced(line: str) -> list[str]:
 
 
 @pytest.mark.moves_rng
-@pytest.mark.parametrize(("layers", "twin"), TWINS, ids=lambda part: getattr(part, "__name__", ""))
-def test_a_spec_and_its_twin_are_told_the_same(layers: str, twin: Callable[[], nn.Module]) -> None:
+@pytest.mark.parametrize(("layers", "module_class"), SPECS_AND_MODULES, ids=lambda part: getattr(part, "__name__", ""))
+def test_a_spec_and_its_module_have_the_same_findings(layers: str, module_class: Callable[[], nn.Module]) -> None:
     spec = archscope.summarize("net.yaml", texts={"net.yaml": f"input: [N, 16, 8, 8]\nlayers:\n{layers}"}, device="cpu")
-    model = archscope.summarize(twin(), input=(1, 16, 8, 8))
+    model = archscope.summarize(module_class(), input=(1, 16, 8, 8))
     assert spec.findings
     assert without_places(spec.findings) == without_places(model.findings)
 

@@ -113,7 +113,7 @@ def test_a_changed_step_is_edited_and_what_reads_it_lies_behind() -> None:
 
 
 def test_a_step_that_reads_another_value_is_edited() -> None:
-    """Those before and after it keep their names, and what gives the same as before is no change."""
+    """Steps before and after it keep their names, and a step that gives the same as before is no change."""
     found = changes(CHAIN, CHAIN.replace("Conv2d(4, 1)(a)", "Conv2d(4, 1)(prev)"))
     assert list(found) == ["side"]
     assert found["side"].edited

@@ -119,7 +119,7 @@ def test_axes_are_named_after_the_layers(model: nn.Module, shape: tuple[int, ...
 
 # ------------------------------------------------------------ views
 @pytest.mark.parametrize(
-    ("declared", "shape", "windows", "said"),
+    ("declared", "shape", "windows", "expected"),
     [
         ((2, 64, 6, 85), (2, 64, 512), (), ["512 = 6·85 + 2"]),
         ((2, 64, 3, 6, 85), (2, 64, 1536), (), ["512 = 6·85 + 2"]),
@@ -132,9 +132,9 @@ def test_axes_are_named_after_the_layers(model: nn.Module, shape: tuple[int, ...
     ],
 )
 def test_a_view_in_numbers(
-    declared: tuple[int, ...], shape: tuple[int, ...], windows: tuple[int, ...], said: list[str]
+    declared: tuple[int, ...], shape: tuple[int, ...], windows: tuple[int, ...], expected: list[str]
 ) -> None:
-    assert [str(one) for one in find_view_factors(declared, shape, windows)] == said
+    assert [str(one) for one in find_view_factors(declared, shape, windows)] == expected
 
 
 # ------------------------------------------------------------ odd inputs

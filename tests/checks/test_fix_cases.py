@@ -143,7 +143,7 @@ def fixed(name: str) -> FixedSpec:
 
 
 def conflicts(name: str) -> list[Finding]:
-    """Those of the first variant that has some."""
+    """Return those of the first variant that has some."""
     found = (
         [finding for finding in one.findings if finding.details and (finding.rule.endswith("-shape") or finding.fixes)]
         for one in checked(name)
@@ -180,7 +180,7 @@ def test_the_first_fixes_are_the_right_lines_and_nothing_else(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_mended_case_has_no_error_and_the_right_figures(name: str) -> None:
+def test_a_fixed_case_has_no_error_and_the_right_figures(name: str) -> None:
     assert fixed(name).errors == []
     report = fixed(name).checked[0].report
     assert report is not None
@@ -197,7 +197,7 @@ def test_a_repair_takes_the_fixes_that_stay_in_their_block(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*ANSWERS, "attention_lengths"])
 def test_what_is_said_of_every_conflict(name: str) -> None:
-    """Fixes are checked, at most three; what may follow has none; torch's own words are not told."""
+    """Fixes are checked, at most three; what may follow has none; torch's own message is not shown."""
     for finding in (finding for one in checked(name) for finding in one.findings):
         assert len(finding.fixes) <= 3
         assert all(fix.checked for fix in finding.fixes)
@@ -229,7 +229,7 @@ def test_alternatives_differ_in_the_second_variant() -> None:
     ],
 )
 def test_what_follows_is_marked(name: str, count: int) -> None:
-    """The two layers of the backbone are told one width each on its own."""
+    """The two layers of the backbone state one width each."""
     own = 2 if name == "resnet50_backbone" else 1
     assert [finding.likely for finding in conflicts(name)] == [False] * own + [True] * (count - own)
 
@@ -285,7 +285,7 @@ def test_the_mask_is_listed(name: str, number: int) -> None:
 
 
 def test_nothing_is_offered_for_lengths_of_attention() -> None:
-    """Whether the keys or the values are too long cannot be known."""
+    """It cannot be known which of keys and values is too long."""
     assert [finding.fixes for finding in conflicts("attention_lengths")] == [()]
 
 

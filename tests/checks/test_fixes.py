@@ -27,7 +27,7 @@ from tests.checks.test_fix_cases import apply_first_fixes
 
 CASES = cases()
 WITHOUT = {"residual_layout"}
-"""Cases that nothing cures."""
+"""Cases without a fix."""
 SEVERAL = {"several_independent", "several_dependent", "norms_told"}
 """Cases that take more than one fix."""
 
@@ -58,7 +58,7 @@ def summary(case: Case, text: str) -> Report:
 # ------------------------------------------------------------ laws
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_conflict_has_a_checked_fix(case: Case) -> None:
-    """What may follow from an earlier one waits until that is gone."""
+    """A conflict that may follow from an earlier one has no fix until that is gone."""
     conflicts = [finding for finding in checked(case) if finding.cause and not finding.likely]
     assert conflicts
     assert [bool(finding.fixes) for finding in conflicts] == [str(case) not in WITHOUT] * len(conflicts)
@@ -74,7 +74,7 @@ def test_a_fix_costs_what_fresh_runs_say(case: Case) -> None:
     for finding in checked(case):
         for fix in finding.fixes:
             after = summary(case, fix.text).total
-            if fix.params is None:  # other conflicts are gone or told otherwise: made-up sizes would be in the price
+            if fix.params is None:  # other conflicts have changed: the figures would contain assumed sizes
                 assert len(checked(case)) > 1
                 continue
             assert fix.params == after.params - before.params
@@ -317,7 +317,7 @@ def test_a_fix_of_one_variant_leaves_the_others_as_they_are(folder: Path) -> Non
         assert [one.findings for one in found if one.errors().findings] == []
 
 
-TOLD = """\
+DECLARED = """\
 input: [N, width, 8, 8]
 params: {width: 8}
 variants:
@@ -331,7 +331,7 @@ layers:
 @pytest.mark.parametrize("narrow", [True, False])
 def test_a_fix_that_breaks_a_sound_variant_is_not_offered(folder: Path, narrow: bool) -> None:
     """Sixteen channels would suit `wide`, if `narrow` were not there."""
-    text = TOLD if narrow else TOLD.replace("  narrow: {width: 8}\n", "")
+    text = DECLARED if narrow else DECLARED.replace("  narrow: {width: 8}\n", "")
     Path("net.yaml").write_text(text, encoding="utf-8")
     (finding,) = conflicts("net.yaml")
     assert any("in_channels: 16" in fix.text for fix in finding.fixes) == (not narrow)

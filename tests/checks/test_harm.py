@@ -61,12 +61,12 @@ def edited(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def judge(tmp_path: Path, broken: str, mended: str, author: str, at: str, *variants: str) -> Judgement:
+def judge(tmp_path: Path, broken: str, fixed: str, author: str, at: str, *variants: str) -> Judgement:
     path = tmp_path / "net.yaml"
     path.write_text(broken, encoding="utf-8")
     targets = tuple(f"{path}:{variant}" for variant in variants) or (str(path),)
     finding = Finding("add-shape", "error", "as given by hand", path=at)
-    return Case(targets, {str(path): author}, {str(path): broken}).judge(finding, str(path), mended)
+    return Case(targets, {str(path): author}, {str(path): broken}).judge(finding, str(path), fixed)
 
 
 def reasons(judgement: Judgement) -> set[str]:
@@ -77,7 +77,7 @@ F01_MEANT = edited(F01, "- C(16)\n  - int", "- C(16, stride=2)\n  - int")
 
 
 def test_a_block_edited_for_one_use_is_harm(tmp_path: Path) -> None:
-    """`stride=size` cures the cat, and changes every use of the block."""
+    """`stride=size` fixes the cat, and changes every use of the block."""
     found = judge(tmp_path, F01, edited(F01, "stride=stride", "stride=size"), F01_MEANT, "4")
     assert reasons(found) == {"shared"}
     assert {harm.words.split()[1] for harm in found.harms} == {"0.0", "a.0", "2.0"}
@@ -89,13 +89,13 @@ def test_a_use_edited_by_itself_is_no_harm(tmp_path: Path) -> None:
 
 
 def test_the_same_rows_by_another_text_are_no_harm(tmp_path: Path) -> None:
-    mended = edited(F01, "- C(16)\n  - int", "- C(16, 3, 2)\n  - int")
-    assert judge(tmp_path, F01, mended, F01_MEANT, "4") == Judgement(same=True)
+    fixed = edited(F01, "- C(16)\n  - int", "- C(16, 3, 2)\n  - int")
+    assert judge(tmp_path, F01, fixed, F01_MEANT, "4") == Judgement(same=True)
 
 
 def test_another_net_behind_the_edit_is_no_harm_and_not_the_same(tmp_path: Path) -> None:
-    mended = edited(F01, "scale_factor=2", "scale_factor=1")
-    assert judge(tmp_path, F01, mended, F01_MEANT, "4") == Judgement()
+    fixed = edited(F01, "scale_factor=2", "scale_factor=1")
+    assert judge(tmp_path, F01, fixed, F01_MEANT, "4") == Judgement()
 
 
 def test_a_default_that_cures_one_use_is_harm_to_the_others(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_default_that_cures_one_use_is_harm_to_the_others(tmp_path: Path) -> N
     assert reasons(found) == {"shared"}
 
 
-def test_a_block_that_the_mutation_broke_may_be_mended_for_all_uses(tmp_path: Path) -> None:
+def test_a_block_that_the_mutation_broke_may_be_fixed_for_all_uses(tmp_path: Path) -> None:
     """Outputs that are the author's again are restored, though by other parameters than the author's."""
     author = """\
 input: [N, 8, 16, 16]
@@ -121,9 +121,9 @@ layers:
 
 def test_a_row_that_does_not_lie_behind_the_edit_has_other_shapes(tmp_path: Path) -> None:
     """A size that is read off another value is no edge: `c` reads x, and its channels change with `a`."""
-    mended = edited(RESIDUAL, "a: Conv2d(8, 3", "a: Conv2d(9, 3")
+    fixed = edited(RESIDUAL, "a: Conv2d(8, 3", "a: Conv2d(9, 3")
     author = edited(RESIDUAL, "b: Conv2d(9", "b: Conv2d(8")
-    found = judge(tmp_path, RESIDUAL, mended, author, "3")
+    found = judge(tmp_path, RESIDUAL, fixed, author, "3")
     assert [str(harm) for harm in found.harms if harm.reason == "elsewhere"] == [
         "elsewhere: net.yaml: c Conv2d outputs 1×8×16×16 → 1×9×16×16"
     ]
@@ -160,13 +160,13 @@ def test_a_parameter_that_nothing_reads_any_more_is_harm(tmp_path: Path) -> None
 
 def test_an_output_that_is_gone_is_harm(tmp_path: Path) -> None:
     author = edited(PAIR, "Linear(9)", "Linear(8)")
-    mended = edited(author, "return: {sum: sum, a: a}", "return: {sum: sum}")
-    found = judge(tmp_path, PAIR, mended, author, "sum")
+    fixed = edited(author, "return: {sum: sum, a: a}", "return: {sum: sum}")
+    found = judge(tmp_path, PAIR, fixed, author, "sum")
     assert reasons(found) == {"output"}
 
 
 def test_another_variant_that_was_right_may_not_change(tmp_path: Path) -> None:
-    """The conflict stands in `plain` alone; `wide: 4` would cure nothing, but for the sake of `deep` it is asked."""
+    """Only `plain` has the conflict; `wide: 4` would fix nothing, and is tried because of `deep`."""
     author = edited(SIZES, "padding=2", "padding=1")
     found = judge(tmp_path, SIZES, edited(author, "wide: 8", "wide: 4"), author, "2", "plain", "deep")
     assert {str(harm) for harm in found.harms} >= {
@@ -183,8 +183,8 @@ def test_a_text_that_is_no_spec_is_harm(tmp_path: Path) -> None:
 def test_a_step_put_in_moves_the_rows_below_and_changes_none(tmp_path: Path) -> None:
     author = "input: [N, 8, 4, 4]\nlayers:\n  - y: Conv2d(8, 1)(x)\n  - Flatten\n  - Linear(128, 5)\n  - ReLU\n"
     broken = edited(author, "  - Flatten\n", "")
-    mended = edited(author, "  - Flatten\n", "  - flatten(1)\n")
-    assert judge(tmp_path, broken, mended, author, "1") == Judgement()
+    fixed = edited(author, "  - Flatten\n", "  - flatten(1)\n")
+    assert judge(tmp_path, broken, fixed, author, "1") == Judgement()
 
 
 @pytest.mark.parametrize("turn", ["when: not last", "when: i < 1"])

@@ -45,7 +45,7 @@ CURED: dict[str, tuple[Callable[[], nn.Module], Any, list[str]]] = {
     "recurring": (broken.Recurring, (2, 9), ["`normalized_shape=9`; also changes norm (2 times)"]),
 }
 UNCURED: dict[str, tuple[Callable[[], nn.Module], Any]] = {
-    "two slips in two layers": (lambda: broken.Strided(31), IMAGE),
+    "two mistakes in two layers": (lambda: broken.Strided(31), IMAGE),
     "a view": (broken.Viewed, (2, 13)),
     "two layers": (broken.Gate, (4, 30, 50)),
     "channels last": (broken.ChannelsLast, (1, 3, 62, 62)),
@@ -68,9 +68,9 @@ def text_of(fix: Fix) -> str:
 
 
 def imported(text: str, folder: Path) -> Any:
-    path = folder / "mended.py"
+    path = folder / "fixed.py"
     path.write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(f"mended_{abs(hash(text))}", path)
+    spec = importlib.util.spec_from_file_location(f"fixed_{abs(hash(text))}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -96,15 +96,15 @@ def test_what_no_single_layer_mends_has_no_fix(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CURED)
-def test_the_mended_source_has_no_such_conflict_and_costs_what_was_said(name: str, tmp_path: Path) -> None:
+def test_the_fixed_source_has_no_such_conflict_and_the_stated_cost(name: str, tmp_path: Path) -> None:
     made, shape, _ = CURED[name]
     model = made()
     before = [finding for finding in checked(model, shape) if finding.level == "error"]
     for fix in before[0].fixes:
         if not fix.text:
             continue
-        mended = rebuilt(name, imported(fix.text, tmp_path))
-        report = archscope.summarize(mended, input=shape)
+        fixed = rebuilt(name, imported(fix.text, tmp_path))
+        report = archscope.summarize(fixed, input=shape)
         assert [f for f in report.findings if f.level == "error"] == []
         if fix.params is not None:
             assert fix.params == report.total.params - sum(p.numel() for p in model.parameters())
@@ -132,7 +132,7 @@ def test_a_fix_says_the_call_the_function_and_the_line() -> None:
     assert fix.params == 0
 
 
-def test_a_derived_class_is_mended_where_its_layers_are_made() -> None:
+def test_a_derived_class_is_fixed_where_its_layers_are_made() -> None:
     first, second = (fixes(checked(cls(), IMAGE))[0] for cls in (broken.Projected, broken.Turned))
     assert first.description == second.description
     assert first.edit == second.edit

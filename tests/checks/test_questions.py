@@ -32,7 +32,7 @@ each = pytest.mark.parametrize(("folder", "question"), list(cases()))
 
 
 def answer(folder: str, question: Question, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What check prints, on one line."""
+    """Return the output of check, on one line."""
     monkeypatch.chdir(FOLDER / folder)
     target = f"{question.file}:{question.target}" if question.target else question.file
     given = [f"--arg={one}" for one in question.args] + [f"--input={one}" for one in question.inputs]

@@ -38,18 +38,18 @@ def test_selections_add_up_and_ignoring_goes_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "message", "cure"),
+    ("names", "message", "suggestion"),
     [
         (("residual-shapes",), "there is no rule 'residual-shapes'", "did you mean 'residual-shape'"),
         (("lnit",), "there is no rule 'lnit'", "did you mean 'lint'?"),
         (("%",), "there is no rule '%'", "families of rules: budget, conflict, expectation, lint, spec"),
     ],
 )
-def test_a_code_that_no_rule_has_is_refused(names: tuple[str, ...], message: str, cure: str) -> None:
+def test_a_code_that_no_rule_has_is_refused(names: tuple[str, ...], message: str, suggestion: str) -> None:
     for select, ignore in ((names, ()), ((), names)):
         with pytest.raises(UsageError) as raised:
             Selection.of(select, ignore)
-        assert (raised.value.message, raised.value.help[: len(cure)]) == (message, cure)
+        assert (raised.value.message, raised.value.help[: len(suggestion)]) == (message, suggestion)
 
 
 def test_mistakes_in_a_spec_cannot_be_ignored() -> None:

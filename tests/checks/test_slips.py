@@ -23,7 +23,7 @@ class Net(nn.Module):
 
 
 @dataclass(frozen=True)
-class Slip:
+class Mistake:
     """made: the lines of `__init__`; run: those of `forward`. fixed: the intended line; "" if unknown. words: parts of
     the finding's text."""
 
@@ -53,8 +53,8 @@ return self.p3(c3) + F.interpolate(self.p4(self.c4(c3)), scale_factor=2)"""
 PATCHES = """\
 self.patches = nn.Conv2d(3, 32, 8, stride=8)
 self.token = nn.Parameter(torch.zeros(1, 1, 32))"""
-SLIPS = {
-    "cat along the height": Slip(
+MISTAKES = {
+    "cat along the height": Mistake(
         TWO,
         "return self.head(torch.relu(torch.cat([self.a(x), self.b(x)], dim=2)))",
         (1, 3, 8, 8),
@@ -62,7 +62,7 @@ SLIPS = {
         "return self.head(torch.relu(torch.cat([self.a(x), self.b(x)], dim=1)))",
         ("cat along dim=1 before it gives in_channels=8", "joins (1, 4, 8, 8) and (1, 4, 8, 8) along dim 2"),
     ),
-    "cat along the batch": Slip(
+    "cat along the batch": Mistake(
         TWO,
         "return self.head(torch.cat([self.a(x), self.b(x)]))",
         (2, 3, 8, 8),
@@ -70,7 +70,7 @@ SLIPS = {
         "return self.head(torch.cat([self.a(x), self.b(x)], dim=1))",
         ("cat along dim=1 before it gives in_channels=8",),
     ),
-    "features along the length": Slip(
+    "features along the length": Mistake(
         "self.one, self.head = nn.Linear(8, 8), nn.Linear(16, 2)",
         "return self.head(torch.cat((self.one(x), x), dim=1))",
         (2, 5, 8),
@@ -78,7 +78,7 @@ SLIPS = {
         "return self.head(torch.cat((self.one(x), x), dim=2))",
         ("cat along dim=2 before it gives in_features=16",),
     ),
-    "cat along a dimension that is not there": Slip(
+    "cat along a dimension that is not there": Mistake(
         TWO,
         "return self.head(torch.cat([self.a(x), self.b(x)], dim=4))",
         (2, 3, 8, 8),
@@ -86,7 +86,7 @@ SLIPS = {
         "return self.head(torch.cat([self.a(x), self.b(x)], dim=1))",
         ("there is no dimension 4 in (2, 4, 8, 8) and (2, 4, 8, 8)",),
     ),
-    "a token joined along the batch": Slip(
+    "a token joined along the batch": Mistake(
         PATCHES,
         "y = self.patches(x).flatten(2).transpose(1, 2)\nreturn torch.cat([self.token, y], dim=0)",
         (1, 3, 64, 96),
@@ -94,7 +94,7 @@ SLIPS = {
         "return torch.cat([self.token, y], dim=1)",
         ("cat along dim=1 fits",),
     ),
-    "a transposition of a dimension that is not there": Slip(
+    "a transposition of a dimension that is not there": Mistake(
         PATCHES,
         "return self.patches(x).flatten(2).transpose(1, 3)",
         (1, 3, 64, 96),
@@ -102,7 +102,7 @@ SLIPS = {
         "",
         ("transpose: there is no dimension 3 in (1, 32, 96)", "its dimensions go from 0 to 2"),
     ),
-    "a permutation of too few dimensions": Slip(
+    "a permutation of too few dimensions": Mistake(
         PATCHES,
         "return self.patches(x).permute(0, 2, 1)",
         (1, 3, 64, 96),
@@ -110,7 +110,7 @@ SLIPS = {
         "",
         ("permute orders 3 dimensions, its input (1, 32, 8, 12) has 4",),
     ),
-    "an odd level": Slip(
+    "an odd level": Mistake(
         LEVELS.format(kernel=5),
         PYRAMID,
         (1, 3, 32, 48),
@@ -118,7 +118,7 @@ SLIPS = {
         "self.c3 = nn.Conv2d(3, 16, 5, stride=2, padding=2)",
         ("c3", "32×48 → 15×23"),
     ),
-    "a level of another name": Slip(
+    "a level of another name": Mistake(
         LEVELS.format(kernel=3),
         PYRAMID.replace("self.p3(c3)", "self.p3(x)"),
         (1, 3, 32, 48),
@@ -134,21 +134,21 @@ def first(target: str, **options: object) -> Finding:
     return checked.findings[0]
 
 
-@pytest.mark.parametrize("name", SLIPS)
-def test_a_slip_is_told_and_mended(name: str, tmp_path: Path) -> None:
-    slip = SLIPS[name]
-    found = first(slip.written(tmp_path), input=slip.input)
-    said = "\n".join([found.message, found.help, *(f"{link.path} {link.text}" for link in found.walk)])
-    assert found.cause == slip.cause
-    assert [word for word in slip.words if word not in said] == []
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_reported_and_fixed(name: str, tmp_path: Path) -> None:
+    mistake = MISTAKES[name]
+    found = first(mistake.written(tmp_path), input=mistake.input)
+    text = "\n".join([found.message, found.help, *(f"{link.path} {link.text}" for link in found.walk)])
+    assert found.cause == mistake.cause
+    assert [word for word in mistake.words if word not in text] == []
     added = [line[1:].strip() for fix in found.fixes[:1] for line in fix.edit.splitlines() if line[:1] == "+"]
-    assert [line for line in added if not line.startswith("++")] == ([slip.fixed] if slip.fixed else [])
+    assert [line for line in added if not line.startswith("++")] == ([mistake.fixed] if mistake.fixed else [])
 
 
 def test_steps_of_a_forward_have_their_lines(tmp_path: Path) -> None:
     run = "y = self.patches(x)\ny = y.flatten(2)\ny = y.transpose(1, 2)\nreturn self.head(y.flatten(1))"
-    slip = Slip(f"{PATCHES}\nself.head = nn.Linear(30, 4)", run, (1, 3, 64, 96), "channels", "", ())
-    found = first(slip.written(tmp_path), input=slip.input)
+    mistake = Mistake(f"{PATCHES}\nself.head = nn.Linear(30, 4)", run, (1, 3, 64, 96), "channels", "", ())
+    found = first(mistake.written(tmp_path), input=mistake.input)
     lines = [link.place.line for link in found.walk if link.path == "forward" and link.place is not None]
     assert [line - lines[0] for line in lines] == [0, 1, 2]
 

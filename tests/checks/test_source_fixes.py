@@ -677,7 +677,7 @@ def made(case: Case, folder: Path, name: str, text: str) -> Iterator[nn.Module]:
     (folder / name).write_text(text, encoding="utf-8")
     sys.path.insert(0, str(folder))
     try:
-        names: dict[str, Any] = {"__name__": "mended"}
+        names: dict[str, Any] = {"__name__": "fixed"}
         exec(compile(target.read_text(), str(target), "exec"), names)
         with torch.device("meta"):
             yield names["Net"]()
@@ -809,7 +809,7 @@ def test_a_live_modules_source_is_not_tried(package: Path, monkeypatch: pytest.M
     assert any(finding.level == "error" for finding in one.findings)
 
 
-def test_an_instance_is_mended_as_a_live_module_is(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_instance_is_fixed_as_a_live_module_is(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_in(package, "nets_of_an_author", CASES["a width in a class"].text + "\n        net = Net()\n")
     monkeypatch.setattr(TargetRebuilder, "changed", forbidden)
     found = fixes(checked("nets_of_an_author:net", IMAGE))

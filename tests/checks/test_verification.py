@@ -17,22 +17,22 @@ Edit = tuple[str, str]
 
 
 def judged(text: str, *edits: Edit) -> EditVerdict:
-    """The verdict on a text with other words in it, for its first conflict."""
+    """Return the verdict on an edited text, for its first conflict."""
     after = text
     for old, new in edits:
         assert after.count(old) == 1, f"{old!r} stands {after.count(old)} times"
         after = after.replace(old, new)
     session = SpecSession(FILE, {"texts": {FILE: text}})
     plan = session.plan(FILE)
-    before, mended = compiled_net(plan), compiled_net(session.plan(FILE, edit=(FILE, after)))
+    before, fixed = compiled_net(plan), compiled_net(session.plan(FILE, edit=(FILE, after)))
     lines = LineMap(FILE, text, after)
     return judge_edit(
-        before, mended, scope(session), lines, edited_blocks(EditableSpec(text, session.library.root), lines)
+        before, fixed, scope(session), lines, edited_blocks(EditableSpec(text, session.library.root), lines)
     )
 
 
 def scope(session: SpecSession) -> ConflictScope:
-    """Of the mismatches that stand where the first one does."""
+    """Return the scope of the mismatches at the place of the first one."""
     report = summarize_plan(session.plan(FILE), device="meta")
     found = report.trace.mismatches
     return mismatch_scope(report.index, [one for one in found if one.site.place == found[0].site.place])

@@ -114,8 +114,8 @@ def view_origins(output: OutputAxis) -> AxisOrigins:
 def transpose_origins(output: OutputAxis) -> AxisOrigins:
     """Return the origins for `transpose(dim0, dim1)`."""
     rank = len(output.shape)
-    one, other = (int_or_zero(output.row.get(name, 0)) % rank for name in ("dim0", "dim1"))
-    return [(output.first, {one: other, other: one}.get(output.axis, output.axis))]
+    dim0, dim1 = (int_or_zero(output.row.get(name, 0)) % rank for name in ("dim0", "dim1"))
+    return [(output.first, {dim0: dim1, dim1: dim0}.get(output.axis, output.axis))]
 
 
 def matrix_transpose_origins(output: OutputAxis) -> AxisOrigins:

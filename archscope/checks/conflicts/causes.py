@@ -100,7 +100,8 @@ def classify_cause(found: ConflictFacts) -> str:
     if mismatch.kind == "layer":
         return classify_layer_cause(mismatch, shapes[0], found.sides, found.names if any(found.sides) else ())
     if found.relation == "table" and not is_reordered([drop_ones(shape) for shape in shapes]):
-        return "channels" if is_channel_mismatch(found) else "input-size"
+        channels_differ = mismatch.axes and all(found.name(axis) == "C" for axis in mismatch.axes)
+        return "channels" if channels_differ else "input-size"
     if found.relation == "positions" or (found.relation == "inputs" and found.is_of_sizes):
         return "input-size"
     if is_layout_conflict(mismatch, shapes[:3] if mismatch.kind == "attention" else shapes):
@@ -135,11 +136,6 @@ def examples_in_view(mismatch: Mismatch, shape: Shape) -> int:
 
 def drop_ones(shape: Shape) -> Shape:
     return tuple(size for size in shape if size != 1)
-
-
-def is_channel_mismatch(found: ConflictFacts) -> bool:
-    """Return whether a table has another number of channels than the value that it is added to."""
-    return bool(found.mismatch.axes) and all(found.name(axis) == "C" for axis in found.mismatch.axes)
 
 
 def has_bad_divisor(found: ConflictFacts) -> bool:

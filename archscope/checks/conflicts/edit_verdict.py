@@ -160,10 +160,15 @@ def judge_edit(
     scope = scope.with_fixed(lambda other: keys.is_gone(other, new, other.blocks))
     everything = list(find_step_changes(before, after, lines))
     changes = [change for change in everything if not scope.has_assumed_size(change)]
-    objections = [*lost_uses(before, after, lines), *keys.objections(old, new), *removed_layers(changes)]
+    objections = [*lost_uses(before, after, lines), *keys.objections(old, new)]
+    if any(change.after is None and change.before is not None and change.before.params for change in changes):
+        objections.append("a layer is gone")
     shared = edits_shared_block(after, everything, scope, blocks)
     if not own or after.mismatches:
-        objections += [*unrelated_edits(changes, scope), *(["a block is edited that other places use"] * shared)]
+        if any(change.edited and change.on_line and not scope.is_on_path(change) for change in changes):
+            objections.append("a step that does not lead to the conflict is edited")
+        if shared:
+            objections.append("a block is edited that other places use")
     others = [change for change in changes if not scope.is_on_path(change)]
     edited = [change for change in changes if change.edited and change.before is not None]
     messages_before = {problem.message for problem in before.mismatches if problem.span != scope.place}
@@ -276,18 +281,6 @@ def lost_uses(before: CompiledNet, after: CompiledNet, lines: LineMap) -> Iterat
     known = Counter((rule, span_line(place)) for rule, place in before.warnings)
     if Counter((rule, lines.line_before(place)) for rule, place in after.warnings) - known:
         yield "a value or a param is not used any more"
-
-
-def removed_layers(changes: Sequence[StepChange]) -> Iterator[str]:
-    """Yield an objection if a layer is gone."""
-    if any(change.after is None and change.before is not None and change.before.params for change in changes):
-        yield "a layer is gone"
-
-
-def unrelated_edits(changes: Sequence[StepChange], scope: ConflictScope) -> Iterator[str]:
-    """Yield an objection if an edited step does not lead to the conflict."""
-    if any(change.edited and change.on_line and not scope.is_on_path(change) for change in changes):
-        yield "a step that does not lead to the conflict is edited"
 
 
 def edits_shared_block(

@@ -136,8 +136,8 @@ class InputSizeSearch:
     def fits(self) -> Iterator[FittingSizes]:
         """Yield the sizes of each input whose axes the broken constraints depend on, with the others unchanged."""
         touched = frozenset().union(*(constraint.axes for constraint in self.broken))
-        guessed = not self.guesses and any(map(is_maybe_computed, self.own))
-        if not self.own or not all(constraint.axes for constraint in self.own) or guessed:
+        frozen = any(size.frozen for constraint in self.own for size in constraint.sizes)
+        if not self.own or not all(constraint.axes for constraint in self.own) or (frozen and not self.guesses):
             return
         values = {value for value, _ in touched}
         inputs = [operand for operand in self.index.trace.inputs if operand.value.id in values]
@@ -214,11 +214,6 @@ class InputSizeSearch:
 def is_near_shape(shape: Sequence[int], given: Sequence[int]) -> bool:
     """Return whether every size is between half and twice the given one."""
     return all(own <= 2 * size <= 4 * own for own, size in zip(given, shape, strict=True))
-
-
-def is_maybe_computed(constraint: SizeConstraint) -> bool:
-    """Return whether the author's code may have computed one of its numbers from the sizes of this run."""
-    return any(size.frozen for size in constraint.sizes)
 
 
 def search_limit(given: int) -> int:

@@ -246,16 +246,11 @@ def window_changes(side: OperandSide, trace: Trace, arguments_at: ArgumentLookup
         if any(step.row.short_name in RESAMPLING_OPS for step in ahead):  # a stride would undo that
             names = tuple(name for name in names if name != "stride")
         for arguments in fitting_arguments(change, window, behind, goals, names):
-            likely = is_usual_slip(arguments, cause) and (
-                leftover_rows(change) > 0 or not any(map(leftover_rows, side.changes))
-            )
+            stride_alone = "stride" in arguments and "kernel_size" not in arguments
+            usual = stride_alone == (cause == "stride")
+            likely = usual and (leftover_rows(change) > 0 or not any(map(leftover_rows, side.changes)))
             suspect = odd and "padding" in arguments  # the outermost outputs would see only padding
             yield LayerChange(path, {**arguments, **more}, -1 if suspect else distance, likely or suspect)
-
-
-def is_usual_slip(arguments: LayerArguments, cause: str) -> bool:
-    """Return whether such arguments are usually wrong in conflicts of this class."""
-    return ("stride" in arguments and "kernel_size" not in arguments) == (cause == "stride")
 
 
 def fitting_arguments(
@@ -270,20 +265,14 @@ def fitting_arguments(
             if trial is not None and trial != window and final_sizes(change, trial, behind) == tuple(goals.values()):
                 yield layer_argument(change.row, window, name, option)
         if window.axes > 1 and name not in ("ceil_mode", "kernel_size"):
+            now = {"padding": window.padding, "stride": window.stride, "output_padding": window.extra}[name]
             for values in product(WINDOW_OPTIONS[name], repeat=window.axes):
-                trial = (
-                    window_with_argument(change.row, window, name, values)
-                    if changes_some_axes(window, name, values)
-                    else None
-                )
+                changed = sum(old != new for old, new in zip(now, values, strict=True))
+                if len(set(values)) == 1 or not 0 < changed < len(values):
+                    continue  # only values that differ between axes, and change some of them
+                trial = window_with_argument(change.row, window, name, values)
                 if trial is not None and final_sizes(change, trial, behind) == tuple(goals.values()):
                     yield {name: values}
-
-
-def changes_some_axes(window: Window, name: str, values: tuple[int, ...]) -> bool:
-    """Return whether values change some axes but not all, and differ between axes."""
-    now = {"padding": window.padding, "stride": window.stride, "output_padding": window.extra}[name]
-    return len(set(values)) > 1 and 0 < sum(a != b for a, b in zip(now, values, strict=True)) < len(values)
 
 
 def layer_argument(row: Row, window: Window, name: str, option: int) -> LayerArguments:

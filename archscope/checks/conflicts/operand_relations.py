@@ -160,18 +160,17 @@ def layer_work(history: AxisHistory, operand: Operand, fork: int | None) -> tupl
     rows = {row for row in index.ancestors(operand).values() if row > since}
     found = [index.trace.rows[row] for row in rows]
     weighted = [row for row in found if weight_rank(row)]
-    return sum(is_no_projection(row) for row in weighted), len(weighted), len(found)
+    mixing = 0
+    for row in weighted:
+        window = window_of(row)
+        mixing += row.short_name != "linear" and (window is None or set(window.kernel) != {1})
+    return mixing, len(weighted), len(found)
 
 
 def weight_rank(row: Row) -> int:
     """Return the rank of the weight of a layer that mixes channels; 0 for every other row."""
     mixes = "conv" in row.short_name or row.short_name in ("linear", "lstm", "gru", "multi_head_attention_forward")
     return len(row.inputs[1].value.shape) if mixes and len(row.inputs) > 1 else 0
-
-
-def is_no_projection(row: Row) -> bool:
-    window = window_of(row)
-    return row.short_name != "linear" and (window is None or set(window.kernel) != {1})
 
 
 def is_upsampling(row: Row) -> bool:

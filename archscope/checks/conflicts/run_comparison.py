@@ -55,17 +55,17 @@ def compare_runs(
         return None  # the remaining conflict is a different one
     if old.failure is None and len(old.rows) != len(new.rows):
         return None
-    own = rows_of_layers(old, paths) | set(rows)
+    own = {row.index for row in old.rows if row.call >= 0 and old.calls[row.call].site.path in paths} | set(rows)
     conflict = {mismatch.row for mismatch in old.mismatches}
     touched, behind = before.index.descendants(own | conflict), before.index.descendants(conflict)
     changed = 0
-    for one, other in zip(rows_to_compare(old, paths), new.rows, strict=False):
-        if (one.path, one.function) != (other.path, other.function):
+    for old_row, new_row in zip(rows_to_compare(old, paths), new.rows, strict=False):
+        if (old_row.path, old_row.function) != (new_row.path, new_row.function):
             return None
-        differs = [value.shape for value in one.outputs] != [value.shape for value in other.outputs]
-        if differs and one.index not in touched:
+        differs = [value.shape for value in old_row.outputs] != [value.shape for value in new_row.outputs]
+        if differs and old_row.index not in touched:
             return None
-        changed += differs and one.index not in own | behind
+        changed += differs and old_row.index not in own | behind
     left = {mismatch.row for mismatch in new.mismatches}
     priced = old.failure is None and other_conflicts(old, diagnosis) == set(conflict_shapes(new))
     return RunComparison(changed, priced, frozenset(conflict - left), len(left))
@@ -134,9 +134,9 @@ def compare_if_all_fixed(before: Report, after: Report) -> RunComparison | None:
     return RunComparison(0, True, frozenset(mismatch.row for mismatch in old.mismatches), 0)
 
 
-def is_same_run(one: Report, other: Report) -> bool:
+def is_same_run(first: Report, second: Report) -> bool:
     """Return whether two runs, on any devices, have the same rows and conflicts."""
-    return run_signature(one.trace) == run_signature(other.trace)
+    return run_signature(first.trace) == run_signature(second.trace)
 
 
 def run_signature(trace: Trace) -> tuple[object, ...]:
@@ -198,8 +198,3 @@ def effective_inputs(index: TraceIndex) -> set[str]:
     """Return the inputs that an output depends on."""
     ids = {value for operand in index.trace.outputs for value in index.ancestors(operand)}
     return {operand.source for operand in index.trace.inputs if operand.value.id in ids}
-
-
-def rows_of_layers(trace: Trace, paths: frozenset[str]) -> set[int]:
-    """Return the rows of the layers at these paths."""
-    return {row.index for row in trace.rows if row.call >= 0 and trace.calls[row.call].site.path in paths}

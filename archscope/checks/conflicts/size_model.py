@@ -87,11 +87,6 @@ def evaluate_sizes(sizes: Sequence[AxisSize], given: Mapping[InputAxis, int]) ->
     return [found[id(size)] for size in sizes]
 
 
-def current_value(size: AxisSize) -> int:
-    """Return what the rule gives for the sizes of this run."""
-    return size.now if size.rule is None else size.rule(*(source.now for source in size.of))
-
-
 class SizeModel:
     """The AxisSizes of one trace's values, computed on demand.
 
@@ -145,8 +140,10 @@ class SizeModel:
         if len(known) != len(sources):
             return None
         derived = self._row_size(row, value, axis, known)
-        fits = derived is not None and (row.index in self.assumed_rows or current_value(derived) == now)
-        return derived if fits else None
+        if derived is None or row.index in self.assumed_rows:
+            return derived
+        computed = derived.now if derived.rule is None else derived.rule(*(source.now for source in derived.of))
+        return derived if computed == now else None
 
     def _may_follow(self, row: Row) -> bool:
         """Return whether a value that depends on no input may have a size of this run: a new tensor, or a slice."""

@@ -130,27 +130,27 @@ class BlockComparer:
         return self.known[key]
 
     def _compare_blocks(self, before: PlannedBlock, after: PlannedBlock, given: tuple[bool, ...]) -> BlockComparison:
-        twins = self.match_steps(before, after)
+        matches = self.match_steps(before, after)
         dirty: list[bool] = []
         own: list[StepChange] = []
         inside: list[tuple[str, str, BlockComparison]] = []
         for index, step in enumerate(after.steps):
-            twin = twins.get(index)
-            old = before.steps[twin] if twin is not None else None
+            old = before.steps[matches[index]] if index in matches else None
             behind = any(dirty[read] for read in step.reads) or (index < after.inputs and any(given[index : index + 1]))
             on_line = step_line(step) in self.lines.new
             nested = self._compare_nested(old, step, dirty)
             if nested is not None and old is not None:
                 inside.append((step.name, old.path, nested))
-            rewired = old is not None and tuple(twins.get(read, -1) for read in step.reads) != old.reads
-            changed = old is None or is_different(old, step)
+            rewired = old is not None and tuple(matches.get(read, -1) for read in step.reads) != old.reads
+            new = step.shapes, step.params, step.arguments
+            changed = old is None or (old.shapes, old.params, old.arguments) != new
             by_itself = changes_by_itself(before, old, after, step)
             edited = (on_line and by_itself) or (not behind and (changed or rewired))
             dirty.append(behind or edited or on_line or (nested is not None and any(nested.dirty)))
             if (changed and (nested is None or old is None)) or (rewired and step.shapes):
                 found = self.make_change(after, old, step, edited=edited, on_line=on_line)
                 own.append(replace(found, by_itself=by_itself))
-        own += self._removed_steps(before, after, set(twins.values()))
+        own += self._removed_steps(before, after, set(matches.values()))
         return BlockComparison(tuple(dirty[index] for _, index in after.outputs), tuple(own), tuple(inside))
 
     def _compare_nested(
@@ -207,11 +207,6 @@ def changes_by_itself(before: PlannedBlock, old: PlannedStep | None, after: Plan
     return read[0] == read[1] or old.arguments != new.arguments
 
 
-def is_different(before: PlannedStep, after: PlannedStep) -> bool:
-    """Return whether a step has other output shapes, parameters or arguments."""
-    return (before.shapes, before.params, before.arguments) != (after.shapes, after.params, after.arguments)
-
-
 # ------------------------------------------------------------ use of values
 def inputs_used(block: PlannedBlock) -> frozenset[int]:
     """Return the inputs of a net that an output depends on."""
@@ -240,16 +235,16 @@ def flowing_operands(step: PlannedStep, known: dict[int, list[frozenset[int]]]) 
     return sorted(n for n in frozenset().union(*inputs_per_output(step.block, known)) if n < len(step.reads))
 
 
-def joins_itself(step: PlannedStep | None, steps: Sequence[PlannedStep]) -> bool:
-    """Return whether a step reads one tensor twice, as in `cat([a, a])` or `bmm(prev, t)` of one value."""
-    read = [index for index in step.reads if steps[index].shapes] if step is not None else []
-    return len(set(read)) < len(read)
-
-
 def self_joins(block: PlannedBlock) -> int:
-    """Return the number of steps, in distinct blocks, that read one tensor twice."""
+    """Return the number of steps, in distinct blocks, that read one tensor twice, as in `cat([a, a])` or `bmm(prev, t)`
+    of one value."""
     blocks = {id(block): block, **{id(inner): inner for _, inner in block.walk_blocks()}}
-    return sum(joins_itself(step, inner_block.steps) for inner_block in blocks.values() for step in inner_block.steps)
+    count = 0
+    for distinct_block in blocks.values():
+        for step in distinct_block.steps:
+            read = [index for index in step.reads if distinct_block.steps[index].shapes]
+            count += len(set(read)) < len(read)
+    return count
 
 
 def ways_to_use(net: PlannedBlock) -> Counter[str]:

@@ -215,10 +215,10 @@ def permuted_axes(at: RowOutput) -> ShapeParts | None:
 
 def swapped_axes(at: RowOutput) -> ShapeParts | None:
     axes = [*at.tracker.of(at.row)]
-    one, other = (at.row.get(name, default) for name, default in (("dim0", -2), ("dim1", -1)))
-    if len(axes) < 2 or not isinstance(one, int) or not isinstance(other, int):
+    dim0, dim1 = at.row.get("dim0", -2), at.row.get("dim1", -1)
+    if len(axes) < 2 or not isinstance(dim0, int) or not isinstance(dim1, int):
         return None
-    axes[one], axes[other] = axes[other], axes[one]
+    axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return tuple(axes)
 
 
@@ -259,10 +259,10 @@ def pixel_shuffle_axes(at: RowOutput) -> ShapeParts | None:
 
 def matmul_axes(at: RowOutput) -> ShapeParts | None:
     """Return the axes of the left operand, with the last one of the right."""
-    one, other = at.tracker.of(at.row), at.tracker.of(at.row, 1) if len(at.row.inputs) > 1 else ()
-    if len(one) != len(at.out) or len(other) != len(at.out) or len(at.out) < 2:
+    left, right = at.tracker.of(at.row), at.tracker.of(at.row, 1) if len(at.row.inputs) > 1 else ()
+    if len(left) != len(at.out) or len(right) != len(at.out) or len(at.out) < 2:
         return None
-    return (*one[:-1], other[-1])
+    return (*left[:-1], right[-1])
 
 
 def attention_axes(at: RowOutput) -> ShapeParts | None:

@@ -59,15 +59,15 @@ def check_loss(context: LintContext, row: Row) -> Iterator[Finding]:
     if len(row.inputs) < 2:
         return
     pair = row.inputs[:2]
-    one, other = (operand.value.shape for operand in pair)
+    prediction, target = (operand.value.shape for operand in pair)
     if (
-        one == other
+        prediction == target
         or any(is_scalar(context, operand) for operand in pair)
         or all(has_inserted_axis(context, op) for op in pair)
     ):
         return
     small, large = smaller_first(pair)
-    crossed = is_two_sided(one, other) or makes_batch_pairs(context, small, large)
+    crossed = is_two_sided(prediction, target) or makes_batch_pairs(context, small, large)
     if crossed or op_name(row) in LOSSES_TORCH_WARNS:
         fact = "every prediction is compared with every target" if crossed else repetition_text(pair)
         yield broadcast_finding(context, row, pair, fact, ("the prediction", "the target"))
@@ -78,7 +78,11 @@ def check_operands(context: LintContext, row: Row) -> Iterator[Finding]:
     if len(pair) != 2 or pair[0].value.shape == pair[1].value.shape:
         return
     small, large = smaller_first(pair)
-    fact = "" if is_intended(context, small, large) else suspicion_text(context, row, small, large)
+    if len(small.value.shape) < len(large.value.shape) and (
+        has_inserted_axis(context, large) or root_value_id(context, small) == root_value_id(context, large)
+    ):
+        return  # all pairs are intended
+    fact = suspicion_text(context, row, small, large)
     if fact:
         yield broadcast_finding(context, row, pair, fact)
 
@@ -144,8 +148,9 @@ def missing_axis(small: Shape, large: Shape) -> int | None:
 
 def repetition_text(pair: OperandPair) -> str:
     """Return which side of a loss is repeated, and how often."""
-    one, other = (operand.value.shape for operand in pair)
-    whole, predictions, targets = (max(prod(shape), 1) for shape in (broadcast_shape(one, other), one, other))
+    prediction, target = (operand.value.shape for operand in pair)
+    shapes = (broadcast_shape(prediction, target), prediction, target)
+    whole, predictions, targets = (max(prod(shape), 1) for shape in shapes)
     if targets < whole:
         return f"each target is repeated {whole // targets} times"
     return (
@@ -181,13 +186,6 @@ def suspicion_text(context: LintContext, row: Row, small: Operand, large: Operan
     ):
         return f"one channel is added to each of {max(other[1], one[1])}"
     return ""
-
-
-def is_intended(context: LintContext, small: Operand, large: Operand) -> bool:
-    """Return whether all pairs are intended: the axis of 1 was just inserted, or both are the same value."""
-    if not len(small.value.shape) < len(large.value.shape):
-        return False
-    return has_inserted_axis(context, large) or root_value_id(context, small) == root_value_id(context, large)
 
 
 def has_inserted_axis(context: LintContext, operand: Operand) -> bool:

@@ -98,14 +98,9 @@ def find_lookups(context: LintContext) -> Iterator[TableLookup]:
             yield TableLookup(row, row.inputs[1].value.shape[0], numbers[0])
         elif numbers and op_name(row) == "one_hot":
             yield TableLookup(row, row.outputs[0].shape[-1], numbers[0])
-        elif numbers:
-            known.update(propagate_ranges(row, numbers))
-
-
-def propagate_ranges(row: Row, numbers: list[IndexRange]) -> Iterator[tuple[int, IndexRange]]:
-    """Yield the ranges of a row's outputs, if it passes on the values that it reads, or a part of them."""
-    widest = max(numbers, key=lambda numbers_read: numbers_read.high)
-    if op_name(row) in SLICING_OPS and widest.source:
-        yield from ((value.id, widest._replace(cut=True)) for value in row.outputs)
-    elif op_name(row) in VALUE_KEEPING_OPS or is_passthrough(row):
-        yield from ((value.id, widest) for value in row.outputs)
+        elif numbers:  # the row may pass on the values that it reads, or a part of them
+            widest = max(numbers, key=lambda numbers_read: numbers_read.high)
+            if op_name(row) in SLICING_OPS and widest.source:
+                known.update((value.id, widest._replace(cut=True)) for value in row.outputs)
+            elif op_name(row) in VALUE_KEEPING_OPS or is_passthrough(row):
+                known.update((value.id, widest) for value in row.outputs)

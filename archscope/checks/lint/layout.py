@@ -95,11 +95,11 @@ def is_intended_mix(context: LintContext, row: Row, sources: Sequence[AxisPart],
         return True
     if len(sources) > 2 or len(wanted) > 2:
         return False
-    one, other = sources
-    if abs(one.size - other.size) == 1 or (maker is not None and op_name(maker) in CONCAT_OPS):
+    first, second = sources
+    if abs(first.size - second.size) == 1 or (maker is not None and op_name(maker) in CONCAT_OPS):
         return True
-    even = one.size % other.size == 0 or other.size % one.size == 0
-    return even and (one.kind, other.kind) != (FEATURES, POSITIONS)
+    even = first.size % second.size == 0 or second.size % first.size == 0
+    return even and (first.kind, second.kind) != (FEATURES, POSITIONS)
 
 
 def takes_whole_axes(row: Row) -> bool:

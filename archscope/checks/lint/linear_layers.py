@@ -36,10 +36,8 @@ def linear_linear(context: LintContext) -> Iterator[Finding]:
             continue
         (into, middle), (_, out) = channels_in_out(row), channels_in_out(after)
         narrow = (middle < into and middle < out) or is_separable(row, after)
-        one, two = context.index.layer_text(row), context.index.layer_text(after)
-        message = f"{one} and {two} with nothing between them are one linear map"
-        if narrow:
-            message = f"{one} and {two} with nothing between them are one linear map in two factors"
+        pair = f"{context.index.layer_text(row)} and {context.index.layer_text(after)}"
+        message = f"{pair} with nothing between them are one linear map{' in two factors' * narrow}"
         help = "fine where a factorisation is meant" if narrow else "an activation between them, or one of the two"
         level = "note" if narrow else ""
         yield rule_finding("linear-linear", row, message, help=help, level=level, details=[f"then  {after.path}"])
@@ -74,8 +72,8 @@ def is_low_rank(row: Row, after: Row) -> bool:
     than one map."""
     weights = [layer.inputs[1].value.shape for layer in (row, after)]
     (into, middle), (_, out) = channels_in_out(row), channels_in_out(after)
-    one = into * out * max(prod(shape[2:]) for shape in weights)
-    return len(row.inputs) < 3 and middle < min(into, out) and sum(map(prod, weights)) < one
+    weights_of_one_map = into * out * max(prod(shape[2:]) for shape in weights)
+    return len(row.inputs) < 3 and middle < min(into, out) and sum(map(prod, weights)) < weights_of_one_map
 
 
 def is_linear_map(context: LintContext, row: Row) -> bool:
@@ -111,7 +109,9 @@ def softmax_inside(context: LintContext) -> Iterator[Finding]:
         after = context.next_op(row) if row.short_name in ("softmax", "log_softmax") else None
         if after is None or feeds_product(context, after):
             continue
-        if has_trainable_weight(context, after) or op_name(after) in ACTIVATIONS | NORM_OPS | {"softmax"}:
+        weight = context.param_at(after, 1) if op_name(after) in LINEAR_MAP_OPS else None
+        trainable = weight is not None and weight.trainable
+        if trainable or op_name(after) in ACTIVATIONS | NORM_OPS | {"softmax"}:
             message = f"the result of this {row.short_name} goes into {context.index.layer_text(after)}"
             help = "softmax is for the end of a net, for attention and for gates; inside, an activation such as ReLU"
             yield rule_finding("softmax-inside", row, message, help=help, details=[f"then  {after.path}"])
@@ -123,9 +123,3 @@ def feeds_product(context: LintContext, row: Row) -> bool:
     while after is not None and op_name(after) in LINEAR_MAP_OPS | NORM_OPS:
         after = context.next_op(after)
     return after is not None and op_name(after) in WEIGHTING_PRODUCTS and len(context.operands(after)) > 1
-
-
-def has_trainable_weight(context: LintContext, row: Row) -> bool:
-    """Return whether a row is a layer with a trainable weight."""
-    weight = context.param_at(row, 1) if op_name(row) in LINEAR_MAP_OPS else None
-    return weight is not None and weight.trainable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from archscope import units
 from archscope.checks.lint.lint_context import LINEAR_MAP_OPS, LintContext, op_name
@@ -24,18 +24,16 @@ def residual_without_add(context: LintContext) -> Iterator[Finding]:
     faulty: set[int] = set()
     for call in context.report.trace.calls:
         level = residual_level(call.site)
-        if level and not is_inside_faulty(context, call, faulty) and (unadded := unadded_input(context, call)):
+        if not level or any(outer.index in faulty for outer in context.index.calls_around(call.index)):
+            continue
+        unadded = unadded_input(context, call)
+        if unadded is not None:
             faulty.add(call.index)
             message = (
                 f"{call.site.name} keeps the shape of its input, {units.format_shape(unadded.shape)}, and never adds it"
             )
             help = "add the block's input to its last value, or name the block otherwise"
             yield Finding("residual-without-add", level, message, call.site.path, call.site.place, help)
-
-
-def is_inside_faulty(context: LintContext, call: Call, faulty: Collection[int]) -> bool:
-    """Return whether a call, or one around it, already has a finding."""
-    return any(around.index in faulty for around in context.index.calls_around(call.index))
 
 
 def residual_level(site: Location) -> str:

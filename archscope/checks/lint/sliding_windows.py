@@ -67,7 +67,8 @@ def dropped_pixels(context: LintContext) -> Iterator[Finding]:
         if lost:
             names = " and ".join(f"{name}{lost_positions_text(window)}" for name, window in lost)
             size = units.format_shape([window.size for window in windows])
-            sizes = " or ".join(units.format_count(n) for n in exact_sizes(lost[0][1]))
+            below = lost[0][1].size - lost[0][1].unread_tail
+            sizes = f"{units.format_count(below)} or {units.format_count(below + lost[0][1].stride)}"
             help = f"an input of {sizes} there, more padding, or ceil_mode=True for a pool"
             yield rule_finding("dropped-pixels", row, f"no window reads {names} of {size}, counted from 0", help=help)
 
@@ -86,12 +87,6 @@ def padding_before(context: LintContext, row: Row, axis: int) -> int:
 def lost_positions_text(window: ReceptiveWindow) -> str:
     first, last = window.size - window.unread_tail, window.size - 1
     return f" {last}" if first == last else f"s {first} to {last}"
-
-
-def exact_sizes(window: ReceptiveWindow) -> tuple[int, int]:
-    """Return the nearest sizes that leave no remainder."""
-    below = window.size - window.unread_tail
-    return below, below + window.stride
 
 
 @lint_rule("field-too-large", "note", "kernels larger than the map that they cover")

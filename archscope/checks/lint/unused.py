@@ -21,9 +21,11 @@ def unused_values(context: LintContext) -> Iterator[Finding]:
         if row.place is None and row.index not in context.index.live_rows and not context.readers(row):
             lost = dead_rows_before(context, row)
             if any(context.index.reads_params(lost_row) for lost_row in lost) and "float" in row.outputs[0].dtype:
-                yield rule_finding(
-                    "unused-value", row, wasted_work_text(context, lost), help="use the value, or take its making out"
-                )
+                macs = [context.report.rows[lost_row.index].macs for lost_row in lost]
+                known = [number for number in macs if number is not None]
+                price = f"{units.format_count(sum(known))} MACs" if len(known) == len(macs) else "its work"
+                message = f"nothing uses this value: {price} and all that led only here are thrown away"
+                yield rule_finding("unused-value", row, message, help="use the value, or take its making out")
     yield from unused_loop_turns(context)
 
 
@@ -73,13 +75,6 @@ def dead_rows_before(context: LintContext, end: Row) -> list[Row]:
     return [rows[index] for index in sorted(rows)]
 
 
-def wasted_work_text(context: LintContext, lost: Iterable[Row]) -> str:
-    macs = [context.report.rows[row.index].macs for row in lost]
-    known = sum(number for number in macs if number is not None)
-    price = f"{units.format_count(known)} MACs" if None not in macs else "its work"
-    return f"nothing uses this value: {price} and all that led only here are thrown away"
-
-
 @lint_rule("unused-module", "warning", "a module that no forward pass reaches")
 @lint_rule("unused-weight", "warning", "a parameter that no forward pass reads")
 def unused_params(context: LintContext) -> Iterator[Finding]:
@@ -90,15 +85,19 @@ def unused_params(context: LintContext) -> Iterator[Finding]:
     busy = with_enclosing_modules([*(call.site.path for call in context.report.trace.calls), *owners])
     groups: dict[str, list[Param]] = {}
     for name, param in unread.items():
-        owner = next((path for path in enclosing_modules(name) if path not in busy), name)
+        modules_around = (name[:end] for end, character in enumerate(name) if character == ".")
+        owner = next((path for path in modules_around if path not in busy), name)
         groups.setdefault(owner, []).append(param)
     for path, params in groups.items():
-        yield unreached_module(context, path, params) if path not in unread else unread_weight(params[0])
-
-
-def enclosing_modules(path: str) -> Iterator[str]:
-    """Return the paths of the modules around a path, the uppermost first."""
-    return (path[:end] for end, sign in enumerate(path) if sign == ".")
+        if path in unread:
+            message = f"nothing reads this parameter of {units.format_count(params[0].count)} numbers"
+            yield Finding("unused-weight", "", message, path, help=f"use it, or take it out; {TRAINING_HELP}")
+            continue
+        numbers, count = units.format_count(sum(param.count for param in params)), units.format_count(len(params))
+        message = f"this forward pass does not reach it: {numbers} numbers in {count} parameters"
+        is_auxiliary = context.report.trace.mode == "eval" and path.split(".")[-1].lower().startswith("aux")
+        level = "note" if is_auxiliary else ""
+        yield Finding("unused-module", level, message, path, help=f"call it, or take it out; {TRAINING_HELP}")
 
 
 def with_enclosing_modules(paths: Iterable[str]) -> set[str]:
@@ -109,17 +108,3 @@ def with_enclosing_modules(paths: Iterable[str]) -> set[str]:
             found.add(path)
             path = path.rpartition(".")[0]
     return found
-
-
-def unreached_module(context: LintContext, path: str, params: list[Param]) -> Finding:
-    numbers = units.format_count(sum(param.count for param in params))
-    message = f"this forward pass does not reach it: {numbers} numbers in {units.format_count(len(params))} parameters"
-    trained = context.report.trace.mode == "eval" and path.split(".")[-1].lower().startswith("aux")
-    level = "note" if trained else ""
-    return Finding("unused-module", level, message, path, help=f"call it, or take it out; {TRAINING_HELP}")
-
-
-def unread_weight(param: Param) -> Finding:
-    message = f"nothing reads this parameter of {units.format_count(param.count)} numbers"
-    help = f"use it, or take it out; {TRAINING_HELP}"
-    return Finding("unused-weight", "", message, param.name, help=help)

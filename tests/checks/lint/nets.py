@@ -38,5 +38,5 @@ class Net(nn.Module):
         return self.run(self, *inputs)
 
 
-def said(findings: tuple[Finding, ...]) -> list[tuple[str, str, str]]:
+def finding_keys(findings: tuple[Finding, ...]) -> list[tuple[str, str, str]]:
     return [(finding.rule, finding.level, finding.path) for finding in findings]

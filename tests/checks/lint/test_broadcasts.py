@@ -53,8 +53,8 @@ def messages(found: list[Finding]) -> list[str]:
 def test_a_loss_over_all_pairs(name: str, prediction: tuple[int, ...], target: tuple[int, ...]) -> None:
     (found,) = broadcasts(CALLS[name], prediction, target)
     shapes = " and ".join("×".join(map(str, shape)) for shape in (prediction, target))
-    said = f"{name}: {shapes} are broadcast to {N}×{N}: every prediction is compared with every target"
-    assert (found.message, found.level, found.cause) == (said, "warning", "broadcast")
+    expected = f"{name}: {shapes} are broadcast to {N}×{N}: every prediction is compared with every target"
+    assert (found.message, found.level, found.cause) == (expected, "warning", "broadcast")
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -112,7 +112,7 @@ def test_every_cure_cures(loss: Loss) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prediction", "target", "said"),
+    ("prediction", "target", "expected"),
     [
         ((8, 3), (8, 1), "each target is repeated 3 times"),
         ((8, 1), (8, 3), "each prediction is repeated 3 times"),
@@ -121,9 +121,11 @@ def test_every_cure_cures(loss: Loss) -> None:
         ((2, 6, 5), (2, 1, 6, 5), "every prediction is compared with every target"),
     ],
 )
-def test_where_torch_warns_we_tell(prediction: tuple[int, ...], target: tuple[int, ...], said: str) -> None:
+def test_losses_of_which_torch_warns_are_reported(
+    prediction: tuple[int, ...], target: tuple[int, ...], expected: str
+) -> None:
     found = messages(broadcasts(functional.l1_loss, prediction, target))
-    assert [message.rpartition(": ")[2] for message in found] == [said]
+    assert [message.rpartition(": ")[2] for message in found] == [expected]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.checks.lint.nets import Net, of_module, of_steps, said
+from tests.checks.lint.nets import Net, finding_keys, of_module, of_steps
 
 pytestmark = pytest.mark.moves_rng
 MIXED, WIDTH = "mixed-axes", "linear-on-width"
@@ -44,7 +44,7 @@ HEADS = "view(N, 49, 4, 16); transpose(1, 2); scaled_dot_product_attention(prev,
     ],
 )
 def test_views_that_should_be_transposes(shape: str, steps: str, path: str | None, tmp_path: Path) -> None:
-    found = [one for one in said(of_steps(tmp_path, shape, steps)) if one[0] in LAYOUT]
+    found = [one for one in finding_keys(of_steps(tmp_path, shape, steps)) if one[0] in LAYOUT]
     assert found == ([(MIXED, "warning", path)] if path else [])
 
 
@@ -67,7 +67,7 @@ def test_views_that_should_be_transposes(shape: str, steps: str, path: str | Non
     ],
 )
 def test_classifiers_along_a_width(steps: str, found: bool, tmp_path: Path) -> None:
-    assert (WIDTH in {rule for rule, *_ in said(of_steps(tmp_path, IMAGE, steps))}) == found
+    assert (WIDTH in {rule for rule, *_ in finding_keys(of_steps(tmp_path, IMAGE, steps))}) == found
 
 
 # ------------------------------------------------------------ known designs
@@ -272,4 +272,4 @@ def test_known_designs_are_left_alone(design: Callable[..., torch.Tensor], batch
     net, shape = DESIGNS[design]
     at = 1 if design is folded else 0
     found = of_module(net, (*shape[:at], batch, *shape[at + 1 :]))
-    assert [one for one in said(found) if one[1] != "note"] == []
+    assert [one for one in finding_keys(found) if one[1] != "note"] == []

@@ -16,9 +16,9 @@ def found(tmp_path: Path, text: str) -> list[tuple[str, str]]:
     """Return the rules and messages of all variants, errors too."""
     file = tmp_path / "net.yaml"
     file.write_text(text, encoding="utf-8")
-    said = [(one.rule, one.message) for checked in archscope.check(str(file)) for one in checked.findings]
-    assert "spec" not in dict(said), said
-    return said
+    reported = [(one.rule, one.message) for checked in archscope.check(str(file)) for one in checked.findings]
+    assert "spec" not in dict(reported), reported
+    return reported
 
 
 def loop(turns: str, step: str, params: str = PARAMS) -> str:
@@ -54,9 +54,9 @@ def loop(turns: str, step: str, params: str = PARAMS) -> str:
     ],
 )
 def test_conditions_that_hold_in_no_turn(turns: str, condition: str, dead: bool, tmp_path: Path) -> None:
-    said = found(tmp_path, loop(turns, f"when: {condition}, do: Linear(4)"))
+    reported = found(tmp_path, loop(turns, f"when: {condition}, do: Linear(4)"))
     expected = f"`when: {condition}` holds in no turn of its loop: the step is never built"
-    assert [one for one in said if one[0] == "never-built"] == [("never-built", expected)] * dead
+    assert [one for one in reported if one[0] == "never-built"] == [("never-built", expected)] * dead
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_blocks_of_which_a_net_uses_a_part(condition: str, dead: bool, tmp_path:
 
 
 def test_a_deep_loop_is_judged_once(tmp_path: Path) -> None:
-    said = found(tmp_path, loop("repeat: 500", "when: i == 500, do: Linear(4)"))
-    assert [rule for rule, _ in said] == ["unused-param"] * 3 + ["never-built"]
+    reported = found(tmp_path, loop("repeat: 500", "when: i == 500, do: Linear(4)"))
+    assert [rule for rule, _ in reported] == ["unused-param"] * 3 + ["never-built"]
 
 
 IGNORED = """\
@@ -150,8 +150,8 @@ def test_blocks_that_do_not_read_the_turn_before(turns: str, source: str, dead: 
     text = IGNORED.replace("SOURCE", source)
     if turns.startswith("stack"):
         text = text.replace("TURNS", "{h: 'Body()(prev, s)', repeat: 3, collect: all}\n  - TURNS")
-    said = [message for rule, message in found(tmp_path, text.replace("TURNS", turns)) if rule == "unused-value"]
-    assert [message[:48] for message in said] == ["nothing uses this value in 2 of 3 turns: only th"] * dead
+    reported = [message for rule, message in found(tmp_path, text.replace("TURNS", turns)) if rule == "unused-value"]
+    assert [message[:48] for message in reported] == ["nothing uses this value in 2 of 3 turns: only th"] * dead
 
 
 WAVES = """\

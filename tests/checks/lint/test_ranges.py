@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import archscope
-from tests.checks.lint.nets import of_steps, said
+from tests.checks.lint.nets import finding_keys, of_steps
 
 TOKENS = "{shape: [N, 12], dtype: int64, high: 100}"
 COLUMNS = "a: Embedding({0}, 8)(x[:, 0]); b: Embedding({1}, 8)(x[:, 1]); a + b"
@@ -38,11 +38,11 @@ COLUMNS = "a: Embedding({0}, 8)(x[:, 0]); b: Embedding({1}, 8)(x[:, 1]); a + b"
     ],
 )
 def test_tables_that_are_too_small(steps: str, paths: list[str], tmp_path: Path) -> None:
-    found = [one for one in said(of_steps(tmp_path, TOKENS, steps)) if one[0] == "index-range"]
+    found = [one for one in finding_keys(of_steps(tmp_path, TOKENS, steps)) if one[0] == "index-range"]
     assert found == [("index-range", "error", path) for path in paths]
 
 
-def test_a_range_that_is_not_said_is_no_finding(tmp_path: Path) -> None:
+def test_an_unknown_range_is_no_finding(tmp_path: Path) -> None:
     assert of_steps(tmp_path, "int64[N, 12]", "Embedding(1, 8)") == ()
 
 
@@ -53,5 +53,5 @@ def test_the_same_is_found_in_blocks_of_every_variant(tmp_path: Path) -> None:
         'blocks:\n  Words(n): ["Embedding(n, 8)", LayerNorm]\nlayers: [Words(100)]\n',
         encoding="utf-8",
     )
-    found = {one.target.rpartition(":")[2]: said(one.findings) for one in archscope.check(str(file))}
+    found = {one.target.rpartition(":")[2]: finding_keys(one.findings) for one in archscope.check(str(file))}
     assert found == {"a": [], "b": [("index-range", "error", "0.0")]}

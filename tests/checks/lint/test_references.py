@@ -16,7 +16,7 @@ from archscope.checks.lint import lint
 SHORTCUT = {("skipping-stride", "note")}
 BIASES = {("bias-before-norm", "warning")}
 STAGE = {("dropped-pixels", "note")}
-SLIP = {("residual-without-add", "warning"), ("repeated-norm", "warning")}
+TUTORIAL_MISTAKES = {("residual-without-add", "warning"), ("repeated-norm", "warning")}
 FACTORS = {("linear-linear", "note")}
 PLAIN = {("linear-linear", "warning")}
 JUDGED = {
@@ -26,8 +26,8 @@ JUDGED = {
     "vgg.yaml:vgg16_bn": BIASES,
     "vgg.yaml:vgg19_bn": BIASES,
     "tutorials/residual_block.yaml:strided": SHORTCUT,
-    "tutorials/basic_block.yaml:as_printed": SLIP,
-    "tutorials/basic_block_net.yaml:as_printed": SLIP | STAGE,
+    "tutorials/basic_block.yaml:as_printed": TUTORIAL_MISTAKES,
+    "tutorials/basic_block_net.yaml:as_printed": TUTORIAL_MISTAKES | STAGE,
     "tutorials/basic_block_net.yaml": STAGE,
     "tutorials/inception_block.yaml": PLAIN,
     "tutorials/inception_mnist.yaml": PLAIN | FACTORS,
@@ -38,7 +38,7 @@ TARGETS = [target for file in FILES for target in variants(file.as_posix())]
 
 @pytest.mark.law
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_is_said_about_good_nets(target: str) -> None:
+def test_findings_of_good_nets(target: str) -> None:
     name = target.removeprefix("specs/")
     expected = JUDGED.get(name, JUDGED.get(name.partition(":")[0], set()))
     found = lint(archscope.summarize(target, device="meta"))

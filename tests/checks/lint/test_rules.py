@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from archscope.checks.lint import LINT_RULES
 from archscope.report.receptive_windows import ReceptiveWindow
-from tests.checks.lint.nets import Net, of_module, of_steps, said
+from tests.checks.lint.nets import Net, finding_keys, of_module, of_steps
 
 pytestmark = pytest.mark.moves_rng
 IMAGE = "[N, 3, 32, 32]"
@@ -102,13 +102,13 @@ BIAS, SKIP, LINEAR, DROPOUT = "bias-before-norm", "skipping-stride", "linear-lin
     ],
 )
 def test_findings_of_specs(shape: str, steps: str, findings: list[tuple[str, str, str]], tmp_path: Path) -> None:
-    assert sorted({*said(of_steps(tmp_path, shape, steps))}) == findings
+    assert sorted({*finding_keys(of_steps(tmp_path, shape, steps))}) == findings
 
 
 @pytest.mark.parametrize("object_size", [(3, 3), (4, 4)])
 def test_maps_that_must_see_an_object(object_size: tuple[int, int], tmp_path: Path) -> None:
     found = of_steps(tmp_path, IMAGE, "Conv2d(8, 3, padding=1)", object_size=object_size)
-    assert said(found) == [("field-too-small", "warning", "0")] * (object_size > (3, 3))
+    assert finding_keys(found) == [("field-too-small", "warning", "0")] * (object_size > (3, 3))
 
 
 SHARED = "modules: {a: Linear(8), b: Linear(8)}"
@@ -127,7 +127,7 @@ SHARED = "modules: {a: Linear(8), b: Linear(8)}"
 )
 def test_a_shared_layer_is_one_finding(steps: str, findings: list[tuple[str, str, str]], tmp_path: Path) -> None:
     found = of_steps(tmp_path, "[4, 8]", steps, rest=SHARED)
-    assert said(found) == findings
+    assert finding_keys(found) == findings
     assert not any(finding.also or " of 2 layers" in finding.message for finding in found)
 
 
@@ -163,11 +163,11 @@ BODY = "Conv2d(in_channels, 3, padding=1); ReLU; Conv2d(in_channels, 3, padding=
         ("ResidualBlock", "ReLU", None),
     ],
 )
-def test_blocks_that_promise_an_addition(name: str, body: str, level: str | None, tmp_path: Path) -> None:
+def test_blocks_with_the_name_of_a_residual(name: str, body: str, level: str | None, tmp_path: Path) -> None:
     steps = "\n".join(f"    - {step}" for step in body.split("; "))
     found = of_steps(tmp_path, IMAGE, f"a: {name}", rest=f"blocks:\n  {name}:\n{steps}")
     expected = [("residual-without-add", level, "a")] if level else []
-    assert [one for one in said(found) if one[0] == "residual-without-add"] == expected
+    assert [one for one in finding_keys(found) if one[0] == "residual-without-add"] == expected
 
 
 def test_a_branch_that_its_surroundings_add(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_branch_that_its_surroundings_add(tmp_path: Path) -> None:
     found = of_steps(
         tmp_path, IMAGE, "ResidualBranch; BatchNorm2d; prev + x", rest=f"blocks:\n  ResidualBranch:\n{steps}"
     )
-    assert "residual-without-add" not in {rule for rule, *_ in said(found)}
+    assert "residual-without-add" not in {rule for rule, *_ in finding_keys(found)}
 
 
 # ------------------------------------------------------------ modules
@@ -198,7 +198,7 @@ def test_what_is_not_used(run, shapes, rules: list[str]) -> None:
     assert [finding.rule for finding in of_module(Net(run, one=conv(3, 3), two=conv(3, 3)), shapes)] == rules
 
 
-def test_an_unused_value_is_told_with_its_price() -> None:
+def test_an_unused_value_is_reported_with_its_cost() -> None:
     (found,) = of_module(
         Net(lambda m, x: (functional.relu(m.one(x)), m.two(x))[1], one=conv(3, 4), two=conv(3, 3)), (1, 3, 8, 8)
     )
@@ -222,7 +222,7 @@ def test_an_unused_weight_of_a_module_that_runs() -> None:
 
 def test_heads_for_training_are_a_note() -> None:
     net = Net(lambda m, x: m.one(x), one=conv(3, 3), aux1=conv(3, 3))
-    assert said(of_module(net, (1, 3, 8, 8))) == [("unused-module", "note", "aux1")]
+    assert finding_keys(of_module(net, (1, 3, 8, 8))) == [("unused-module", "note", "aux1")]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_shared_norms(run, faulty: bool) -> None:
     assert ("shared-norm" in {finding.rule for finding in of_module(net, (2, 3, 8, 8))}) == faulty
 
 
-def test_norms_that_stand_behind_themselves_are_one_finding() -> None:
+def test_norms_that_follow_themselves_are_one_finding() -> None:
     net = Net(lambda m, x: m.norm(m.norm(x)), norm=nn.BatchNorm2d(3))
     (found,) = of_module(net, (2, 3, 8, 8))
     assert found.rule == "repeated-norm"

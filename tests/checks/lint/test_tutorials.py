@@ -48,8 +48,8 @@ def test_mistakes_kept_in_specs(target: str, found: set[tuple[str, str]]) -> Non
 
 
 def test_the_groups_that_a_block_ignores() -> None:
-    said = list(findings("specs/resnet.yaml:resnext50_as_printed"))
-    ignored = [f.message for f in said if f.rule == "ignored-argument"]
+    reported = list(findings("specs/resnet.yaml:resnext50_as_printed"))
+    ignored = [f.message for f in reported if f.rule == "ignored-argument"]
     assert [message.split("'")[1] for message in ignored] == ["groups", "base_width"]
 
 
@@ -91,7 +91,7 @@ class ResNetBasicBlock(nn.Module):
         self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
 
     def forward(self, x):
-        residual = (x,)  # noqa: F841 — the tutorial's slip
+        residual = (x,)  # noqa: F841 — the tutorial's mistake
         out = self.bn1(self.conv1(x))
         out = functional.relu(self.bn1(out))
         return self.bn2(self.conv2(out))

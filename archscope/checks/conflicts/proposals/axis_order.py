@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -99,9 +99,9 @@ def propose_swapped_sizes(case: ConflictCase) -> Iterator[Proposal]:
                 ):
                     continue
                 (start, middle), (again, end) = spot.page.segment(whole, first), spot.page.segment(whole, second)
-                one, other = spot.page.text[start:middle], spot.page.text[again:end]
-                text = spot.page.apply_edits([(start, middle, other), (again, end, one)])
-                yield from spot.proposal(f"{other}, {one} instead of {one}, {other} in {row.path}", text)
+                left, right = spot.page.text[start:middle], spot.page.text[again:end]
+                text = spot.page.apply_edits([(start, middle, right), (again, end, left)])
+                yield from spot.proposal(f"{right}, {left} instead of {left}, {right} in {row.path}", text)
 
 
 def propose_other_dims(case: ConflictCase) -> Iterator[Proposal]:
@@ -224,19 +224,16 @@ def propose_expand(case: ConflictCase) -> Iterator[Proposal]:
     if len(sizes) != 2 or 1 not in sizes or not axis:
         return
     goal, whole = max(sizes), spot.page.expression(spot.span)
-    for number, node in enumerate(joined_list_nodes(whole) if whole is not None else ()):
-        if whole is not None and number < len(shapes) and shapes[number][axis] == 1 and isinstance(node, ast.Name):
+    if whole is None:
+        return
+    lists = [node for node in ast.walk(whole.tree) if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > 1]
+    for number, node in enumerate(lists[0].elts if len(lists) == 1 else ()):
+        if number < len(shapes) and shapes[number][axis] == 1 and isinstance(node, ast.Name):
             _, end = spot.page.segment(whole, node)
             for count in case.names_for_size(goal) or [str(goal)]:
                 dims = ", ".join(count if place == axis else "-1" for place in range(len(shapes[number])))
                 words = f"expand {node.id} to {count} in dim {axis} before it is joined"
                 yield from spot.proposal(words, spot.page.cut(end, end, f".expand({dims})"))
-
-
-def joined_list_nodes(whole: Expression) -> Sequence[ast.expr]:
-    """Return the operands of the only list of an expression; () if there are several."""
-    lists = [node for node in ast.walk(whole.tree) if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > 1]
-    return lists[0].elts if len(lists) == 1 else ()
 
 
 def propose_concat_with_prev(case: ConflictCase) -> Iterator[Proposal]:

@@ -68,9 +68,11 @@ def propose_name_alone(case: ConflictCase, operations: tuple[type, ...]) -> Iter
 def propose_kernel_paddings(case: ConflictCase) -> Iterator[Proposal]:
     """Propose the padding that keeps the size, if the kernel is an argument of the block."""
     for spot in walk_spots(case):
+        block = enclosing_block(spot)
+        names = {argument.name for argument in block.arguments} if block is not None else set()
         for call in (call for call in case.calls(spot) if case.has_argument(call.name, "padding")):
             kernel = call.arguments.get("kernel_size")
-            if kernel is not None and kernel.text in block_argument_names(spot):
+            if kernel is not None and kernel.text in names:
                 yield from propose_argument(spot, call, "padding", f"{kernel.text} // 2")
 
 
@@ -78,13 +80,13 @@ def propose_sibling_windows(case: ConflictCase) -> Iterator[Proposal]:
     """Propose the window arguments of other layers of the same class in the block, one by one."""
     for spot in (spot for spot in walk_spots(case) if enclosing_block(spot) is not None):
         for call in case.calls(spot):
-            kin = [sibling for sibling in sibling_calls(case, spot) if sibling.name == call.name]
+            siblings = [sibling for sibling in sibling_calls(case, spot) if sibling.name == call.name]
             for argument in (name for name in WINDOW_ARGUMENTS if case.has_argument(call.name, name)):
                 given = call.arguments.get(argument)
-                texts = [sibling.arguments[argument].text for sibling in kin if argument in sibling.arguments]
+                texts = [sibling.arguments[argument].text for sibling in siblings if argument in sibling.arguments]
                 for text in dict.fromkeys(text for text in texts if given is None or text != given.text):
                     yield from propose_argument(spot, call, argument, text)
-                if given is not None and len(texts) < len(kin) and argument != "kernel_size":
+                if given is not None and len(texts) < len(siblings) and argument != "kernel_size":
                     words = f"leave {argument} out in {call.name} on line {spot.span.line}"
                     for proposal in spot.proposal(words, spot.page.without_argument(call, argument)):
                         yield replace(proposal, cause=CAUSE_OF_ARGUMENT.get(argument, ""), own=True)
@@ -110,9 +112,3 @@ def propose_argument(spot: Spot, call: CallSite, argument: str, value: str) -> I
     text = spot.page.with_argument(call, argument, value)
     for proposal in spot.proposal(f"{argument}={value} in {call.name} on line {spot.span.line}", text):
         yield replace(proposal, cause=CAUSE_OF_ARGUMENT.get(argument, ""), own=True)
-
-
-def block_argument_names(spot: Spot) -> frozenset[str]:
-    """Return the arguments of the block that contains a place."""
-    block = enclosing_block(spot)
-    return frozenset(argument.name for argument in block.arguments) if block is not None else frozenset()

@@ -128,13 +128,11 @@ def propose_step_removal(case: ConflictCase) -> Iterator[Proposal]:
     for row in (row for row in changes if row.short_name in ("flatten", *PERMUTE_FUNCTIONS)):
         spot = case.spot(row.place)
         whole = spot.page.expression(spot.span) if spot is not None else None
-        if spot is not None and whole is not None and is_one_call(whole.tree):
+        if spot is None or whole is None:
+            continue
+        called = whole.tree.func if isinstance(whole.tree, ast.Call) else whole.tree
+        if isinstance(called, ast.Name):  # the step is a single layer or function
             yield from spot.proposal(f"take {row.path} {row.op} out", spot.page.without_line(spot.span))
-
-
-def is_one_call(tree: ast.AST) -> bool:
-    """Return whether a step is a single layer or function."""
-    return isinstance(tree.func if isinstance(tree, ast.Call) else tree, ast.Name)
 
 
 def propose_view_sizes(case: ConflictCase) -> Iterator[Proposal]:
@@ -146,13 +144,9 @@ def propose_view_sizes(case: ConflictCase) -> Iterator[Proposal]:
     declared = wrong.given if isinstance(wrong.given, tuple) else ()
     for call in (node for node in ast.walk(whole.tree) if isinstance(node, ast.Call)):
         if call_name(call) == case.mismatch.operation:
-            yield from propose_sizes_at_nodes(spot, whole, view_size_nodes(call), declared, case.diagnosis.shapes[0])
-
-
-def view_size_nodes(call: ast.Call) -> list[ast.expr]:
-    """Return the sizes among a view's arguments: those of its tuple, or all arguments after the tensor."""
-    tuples = [arg for arg in call.args if isinstance(arg, (ast.Tuple, ast.List))]
-    return list(tuples[0].elts) if tuples else list(call.args)
+            tuples = [arg for arg in call.args if isinstance(arg, (ast.Tuple, ast.List))]
+            nodes = tuples[0].elts if tuples else call.args
+            yield from propose_sizes_at_nodes(spot, whole, nodes, declared, case.diagnosis.shapes[0])
 
 
 def propose_sizes_at_nodes(

@@ -58,19 +58,16 @@ def nearest_shapes(found: FittingSizes, case: ConflictCase) -> list[tuple[int, .
 def propose_input_channels(case: ConflictCase) -> Iterator[Proposal]:
     """Propose the channels that the layer states for the input image."""
     wrong = case.mismatch.wrong_argument
-    sized = wrong is not None and wrong.argument in ("in_channels", "num_features", "num_channels")
-    for spot, entry in image_inputs(case) if wrong is not None and sized and isinstance(wrong.given, int) else ():
-        spots = written_sizes(spot.page, entry)
-        if wrong is not None and len(spots) == 4:
-            text = with_new_sizes(spot.page, {spots[1]: str(wrong.given)})
-            yield from spot.proposal(f"an input of {wrong.given} channels", text)
-
-
-def image_inputs(case: ConflictCase) -> Iterator[tuple[Spot, Input]]:
+    if wrong is None or wrong.argument not in ("in_channels", "num_features", "num_channels"):
+        return
+    if not isinstance(wrong.given, int):
+        return
     for page in case.pages.values():
         for entry in page.spec.inputs:
-            if entry.dims is not None and len(entry.dims) == 4:
-                yield Spot(page, entry.span), entry
+            spots = written_sizes(page, entry)
+            if len(spots) == 4:
+                text = with_new_sizes(page, {spots[1]: str(wrong.given)})
+                yield from Spot(page, entry.span).proposal(f"an input of {wrong.given} channels", text)
 
 
 def written_sizes(page: EditableSpec, entry: Input) -> list[ArgumentText]:
@@ -109,8 +106,8 @@ def is_same_kind(case: ConflictCase, label: str) -> bool:
         return True
     rows = case.diagnosis.index.trace.rows
     named = [row.outputs[0].shape for row in rows if row.outputs and f".{row.path}".endswith(f".{label}")]
-    ones = {tuple(size == 1 for size in shape) for shape in case.diagnosis.shapes}
-    return not named or any(tuple(size == 1 for size in shape) in ones for shape in named)
+    axes_of_one = {tuple(size == 1 for size in shape) for shape in case.diagnosis.shapes}
+    return not named or any(tuple(size == 1 for size in shape) in axes_of_one for shape in named)
 
 
 def propose_swapped_values(case: ConflictCase) -> Iterator[Proposal]:

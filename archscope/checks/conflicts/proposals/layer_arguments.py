@@ -157,7 +157,8 @@ def argument_values(case: ConflictCase, side: int, change: AxisChange, name: str
     before = (step.row for step in case.diagnosis.sides[side] if step.row.index < change.row.index)
     if name == "stride" and any(row.short_name in RESAMPLING_OPS for row in before):
         return
-    for text in sibling_texts(case, change.row, name):  # names before numbers
+    spot = case.spot(change.row.place)
+    for text in sibling_texts_at(case, spot, name) if spot is not None else ():  # names before numbers
         slides = window is not None and name not in OUTPUT_SIZE_ARGUMENTS and text.isdecimal()
         trial = window_with_argument(window, name, int(text)) if window is not None and slides else None
         if not slides or (trial is not None and ends_at_wanted_size(case, side, change, trial)):
@@ -280,13 +281,8 @@ def wanted_sizes(case: ConflictCase, side: int) -> set[int]:
     return {width} if width and width * width * per_area == wrong.given else set()
 
 
-def sibling_texts(case: ConflictCase, row: Row, name: str) -> Iterator[str]:
-    """Yield the same argument in other steps of the block if it is no plain number, and parts of its own expression."""
-    spot = case.spot(row.place)
-    return sibling_texts_at(case, spot, name) if spot is not None else iter(())
-
-
 def sibling_texts_at(case: ConflictCase, spot: Spot, name: str) -> Iterator[str]:
+    """Yield the same argument in other steps of the block if it is no plain number, and parts of its own expression."""
     given = [call.arguments[name].text for call in case.calls(spot) if name in call.arguments]
     own = given[0] if given else ""
     for part in enclosing_expressions(spot):
@@ -335,7 +331,8 @@ def propose_settings(case: ConflictCase, row: Row, name: str, value: str) -> Ite
         if given is not None and given.text.isidentifier() and value.isdigit():
             at_use = list(propose_use_argument(case, row, given.text, value))
             yield from at_use
-            if at_use and is_in_shared_block(spot):
+            block = enclosing_block(spot)
+            if at_use and block is not None and count_calls(spot.page, block.name) > 1:
                 continue  # a number instead of a name would apply to every use
         elif value.isdigit():
             yield from propose_new_argument(case, row, spot, call, name, value)
@@ -366,12 +363,6 @@ def propose_new_argument(
         words = f"a new argument {argument} of {block.name}, {argument}={value} in {uses[0].site.path}"
         found = spot.proposal(words, spot.page.apply_edits([header, inside, used[0]]))
         yield from (replace(proposal, several=True) for proposal in found)
-
-
-def is_in_shared_block(spot: Spot) -> bool:
-    """Return whether a step is in a block that several places of its file use."""
-    block = enclosing_block(spot)
-    return block is not None and count_calls(spot.page, block.name) > 1
 
 
 def count_calls(page: EditableSpec, name: str) -> int:

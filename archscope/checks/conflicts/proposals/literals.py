@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeGuard
 
 from archscope.checks.conflicts.axis_history import AxisChange
 from archscope.checks.conflicts.causes import DIVISOR_ARGUMENTS
@@ -66,15 +65,11 @@ def row_literals(case: ConflictCase, row: Row) -> Iterator[SizeLiteral]:
     whole = spot.page.expression(spot.span) if spot is not None else None
     if spot is None or whole is None:
         return
+    arguments = [(name, argument) for call in case.calls(spot) for name, argument in call.arguments.items()]
     for literal in expression_literals(spot, whole, whole.tree):
-        yield replace(literal, name=argument_name_at(case, spot, literal.start))
+        names = (name for name, argument in arguments if argument.start <= literal.start < argument.end)
+        yield replace(literal, name=next(names, ""))
     yield from literals_behind_names(case, names_in(whole.tree), case.uses(row)[:MAX_USE_DEPTH], set())
-
-
-def argument_name_at(case: ConflictCase, spot: Spot, offset: int) -> str:
-    """Return the argument of a layer whose value is at an offset; "" if there is none."""
-    given = [(name, argument) for call in case.calls(spot) for name, argument in call.arguments.items()]
-    return next((name for name, argument in given if argument.start <= offset < argument.end), "")
 
 
 def expression_literals(spot: Spot, whole: Expression, tree: ast.AST, name: str = "") -> Iterator[SizeLiteral]:
@@ -232,7 +227,10 @@ def propose_divisors(case: ConflictCase) -> Iterator[Proposal]:
 def dividing_names(case: ConflictCase) -> set[str]:
     """Return the names that are divisors somewhere, such as heads, and those passed to blocks for them."""
     trees = [part.tree for page in case.pages.values() for part in page.all_nodes if isinstance(part, Expression)]
-    found = {name for tree in trees for node in ast.walk(tree) if is_division(node) for name in names_in(node.right)}
+    found: set[str] = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.FloorDiv, ast.Mod, ast.Div)):
+            found |= set(names_in(node.right))
     calls = [
         call
         for page in case.pages.values()
@@ -244,10 +242,6 @@ def dividing_names(case: ConflictCase) -> set[str]:
         given = (call.arguments[name].text for call in calls for name in found & call.arguments.keys())
         found |= {name for text in given for name in IDENTIFIER.findall(text)}
     return found
-
-
-def is_division(node: ast.AST) -> TypeGuard[ast.BinOp]:
-    return isinstance(node, ast.BinOp) and isinstance(node.op, (ast.FloorDiv, ast.Mod, ast.Div))
 
 
 def nearest_size_divisors(case: ConflictCase, value: int) -> list[int]:

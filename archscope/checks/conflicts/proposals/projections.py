@@ -76,8 +76,8 @@ def stride_between(main: Shape, shortcut: Shape) -> int:
 def main_path_rows(case: ConflictCase) -> list[Row]:
     """Return the rows of the main path since the fork, in the order of the run."""
     index, (main, other) = case.diagnosis.index, case.diagnosis.operands
-    theirs = index.ancestors(other)
-    rows = (row for value, row in index.ancestors(main).items() if value not in theirs and row >= 0)
+    before_other = index.ancestors(other)
+    rows = (row for value, row in index.ancestors(main).items() if value not in before_other and row >= 0)
     return [index.trace.rows[row] for row in sorted(rows)]
 
 

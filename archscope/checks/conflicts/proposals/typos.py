@@ -30,7 +30,7 @@ def propose_typos(case: ConflictCase) -> Iterator[Proposal]:
     rows = case.diagnosis.index.trace.rows
     own = rows[case.mismatch.row : case.mismatch.row + 1] if case.mismatch.row >= 0 else ()
     walked = (change.row for side in case.diagnosis.sides for change in side)
-    expressions = [(row, *said) for row in (*own, *walked) for said in row_expressions(case, row)]
+    expressions = [(row, *found) for row in (*own, *walked) for found in row_expressions(case, row)]
     for _, spot, whole in expressions[:1]:
         yield from propose_node_typos(case, spot, whole, whole.tree)
     for row, _, whole in expressions:
