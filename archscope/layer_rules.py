@@ -82,9 +82,9 @@ def count_problems(
         if number is None:
             continue
         if not isinstance(number, int) or isinstance(number, bool):
-            cure = "// divides whole numbers, int(…) cuts" if isinstance(number, float) else "give it a number"
+            suggestion = "// divides whole numbers, int(…) cuts" if isinstance(number, float) else "give it a number"
             yield ArgumentProblem(
-                name, f"{layer}: {name} takes a whole number, not {show(number)}", cure, _nearest_count(value)
+                name, f"{layer}: {name} takes a whole number, not {show(number)}", suggestion, _nearest_count(value)
             )
             return
         if number < 1:
@@ -113,8 +113,8 @@ def divisor_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[Argum
             fact = f"{layer}: {divisor}={count} does not divide {wrong}={sizes[wrong]}"
             listed = " and ".join(f"{name}={sizes[name]}" if name in sizes else name for name in names)
             whole = math.gcd(*sizes.values())
-            cure = f"{divisor} must divide {listed}: {format_divisors(whole, count)}"
-            yield ArgumentProblem(divisor, fact, cure, nearest_divisors(whole, count)[0])
+            suggestion = f"{divisor} must divide {listed}: {format_divisors(whole, count)}"
+            yield ArgumentProblem(divisor, fact, suggestion, nearest_divisors(whole, count)[0])
 
 
 def is_count(value: object) -> bool:
@@ -145,8 +145,8 @@ def _word_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[Argumen
     for name, words in known.items():
         value = arguments.get(name)
         if isinstance(value, str) and value not in words:
-            cure = did_you_mean(value, words) or f"{name} is {' or '.join(map(repr, words))}"
-            yield ArgumentProblem(name, f"{layer}: {name}={value!r} is not a valid value", cure, words[0])
+            suggestion = did_you_mean(value, words) or f"{name} is {' or '.join(map(repr, words))}"
+            yield ArgumentProblem(name, f"{layer}: {name}={value!r} is not a valid value", suggestion, words[0])
 
 
 def _probability_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
@@ -154,8 +154,9 @@ def _probability_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[
     for name in names:
         value = arguments.get(name)
         if isinstance(value, (int, float)) and not 0 <= value <= 1:
-            cure = f"{value} % is {value / 100:g}" if 1 < value <= 100 and value == int(value) else "give it 0 to 1"
-            yield ArgumentProblem(name, f"{layer}: {name}={value} is not a probability from 0 to 1", cure, 0.5)
+            percent = 1 < value <= 100 and value == int(value)
+            suggestion = f"{value} % is {value / 100:g}" if percent else "give it 0 to 1"
+            yield ArgumentProblem(name, f"{layer}: {name}={value} is not a probability from 0 to 1", suggestion, 0.5)
 
 
 def _padding_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:
@@ -181,8 +182,8 @@ def _padding_idx_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[
     index, count = arguments.get("padding_idx"), arguments.get("num_embeddings")
     if isinstance(index, int) and isinstance(count, int) and count > 0 and not -count <= index < count:
         fact = f"{layer}: padding_idx={index} is not an index of num_embeddings={count}"
-        cure = f"indices go from 0 to {count - 1}" + f"; num_embeddings={index + 1} has {index}" * (index >= count)
-        yield ArgumentProblem("padding_idx", fact, cure, 0)
+        enough = f"; num_embeddings={index + 1} has {index}" if index >= count else ""
+        yield ArgumentProblem("padding_idx", fact, f"indices go from 0 to {count - 1}{enough}", 0)
 
 
 def _proj_size_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[ArgumentProblem]:

@@ -192,10 +192,8 @@ def check_matmul(call: ShapeCall) -> ShapeProblem | None:
     if left[-1] != inner and len(right) > 1 and left[-1] == right[-1]:
         meant = (*left[:-1], inner)  # probably the right operand should be transposed
     if left[-1] != inner:
-        fact = (
-            f"{left} @ {right}: the left one's last size is {left[-1]}, "
-            f"the right one's {last_axis_words(right)} is {inner}"
-        )
+        place = "last but one" if len(right) > 1 else "only one"
+        fact = f"{left} @ {right}: the left one's last size is {left[-1]}, the right one's {place} is {inner}"
         return ShapeProblem("product", (len(left) - 1,), meant, fact)
     batch = differing_axes(left[:-2], right[:-2], strict=call.name == "bmm")
     return (
@@ -203,10 +201,6 @@ def check_matmul(call: ShapeCall) -> ShapeProblem | None:
         if batch
         else None
     )
-
-
-def last_axis_words(shape: Shape) -> str:
-    return "last but one" if len(shape) > 1 else "only one"
 
 
 def check_attention(call: ShapeCall) -> ShapeProblem | None:
@@ -298,7 +292,9 @@ def check_conv(call: ShapeCall) -> ShapeProblem | None:
     groups = values.get("groups", 1)
     said, out = (weight[0], weight[1] * groups) if transposed else (weight[1] * groups, weight[0])
     if len(shape) not in (spatial + 1, spatial + 2):
-        return rank_problem(call.name, shape, spatial + 2)
+        rank = spatial + 2
+        meant = (shape + (1,) * rank)[:rank]
+        return ShapeProblem("layer", (), meant, f"{call.name} wants {rank} dimensions but its input is {shape}")
     axis = len(shape) - spatial - 1
     meant = (*shape[:axis], out, *conv_output_sizes(shape[-spatial:], weight[2:], values, transposed=transposed))
     found = compare_layer_size(call.name, "in_channels", said, shape[axis], shape, axis, meant)
@@ -339,11 +335,6 @@ def check_kernel_fits(
             fact = f"{layer}: a kernel of {window} does not fit its input of {image} (padding {p}, dilation {d})"
             return ShapeProblem("layer", (len(shape) - count + axis,), meant, fact)
     return None
-
-
-def rank_problem(layer: str, shape: Shape, rank: int) -> ShapeProblem:
-    meant = (shape + (1,) * rank)[:rank]
-    return ShapeProblem("layer", (), meant, f"{layer} wants {rank} dimensions but its input is {shape}")
 
 
 POOL_PARAMETERS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -391,10 +382,8 @@ def check_layer_norm(call: ShapeCall) -> ShapeProblem | None:
     shape = call.shapes()[0]
     said = tuple(call.get(1, "normalized_shape"))
     has = shape[-len(said) :]
-    one = len(said) == 1
-    return compare_layer_size(
-        call.name, "normalized_shape", said[0] if one else said, has[0] if one else has, shape, len(shape) - 1, shape
-    )
+    wanted, found = (said[0], has[0]) if len(said) == 1 else (said, has)
+    return compare_layer_size(call.name, "normalized_shape", wanted, found, shape, len(shape) - 1, shape)
 
 
 SHAPE_CHECKS: Mapping[str, ShapeCheck] = {

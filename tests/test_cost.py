@@ -17,8 +17,8 @@ LSTM = ((16, 5), (16, 4), (16,), (16,)) * 2
 EXPAND = (("expand1", (1, 3)), ("expand2", (0,)), ("expand3", (1, 2)))
 
 
-def mask(*asked: int) -> tuple[tuple[str, object], ...]:
-    return (("output_mask", tuple(map(bool, asked))),)
+def mask(*required: int) -> tuple[tuple[str, object], ...]:
+    return (("output_mask", tuple(map(bool, required))),)
 
 
 KERNELS: list[tuple[str, tuple[Shape, ...], Shape, tuple[tuple[str, object], ...], int]] = [
@@ -96,7 +96,7 @@ KERNELS: list[tuple[str, tuple[Shape, ...], Shape, tuple[tuple[str, object], ...
 ]
 
 
-SILENT: list[tuple[str, tuple[Shape, ...], tuple[tuple[str, object], ...]]] = [
+WITHOUT_PRICE: list[tuple[str, tuple[Shape, ...], tuple[tuple[str, object], ...]]] = [
     ("aten._sparse_addmm", ((4, 3), (4, 5), (5, 3)), ()),
     ("aten.sparse_sampled_addmm", ((4, 6), (4, 5), (5, 6)), ()),
     ("aten.mm", ((4, 5), (5, 6)), (("stored", (7, 8)),)),
@@ -108,11 +108,11 @@ SILENT: list[tuple[str, tuple[Shape, ...], tuple[tuple[str, object], ...]]] = [
     ("aten._efficient_attention_forward", ((1, 10, 3, 8), (1, 14, 3, 8), (1, 14, 3, 8), (3,), (3,)), ()),
     ("aten._cudnn_rnn_backward", ((12, 5), *LSTM, (640,), (2, 2, 4), (12, 8)), ()),
 ]
-"""Kernels whose shapes alone do not tell their price."""
+"""Kernels whose shapes do not determine their MACs."""
 
 
-@pytest.mark.parametrize(("name", "inputs", "attributes"), SILENT)
-def test_a_formula_may_not_know(name: str, inputs: tuple[Shape, ...], attributes: tuple) -> None:
+@pytest.mark.parametrize(("name", "inputs", "attributes"), WITHOUT_PRICE)
+def test_a_formula_may_return_none(name: str, inputs: tuple[Shape, ...], attributes: tuple) -> None:
     cost = price_row(row(Kernel(name, inputs, (inputs[0],), attributes)))
     assert (cost.macs, cost.unpriced) == (None, (name,))
 
@@ -137,7 +137,7 @@ def test_unknown_is_never_zero() -> None:
     assert (cost + Cost(known=1)).macs is None
 
 
-def test_a_table_of_ones_own() -> None:
+def test_a_custom_table_of_formulas() -> None:
     kernel = Kernel("lib.op", ((2,),), ((2,),))
     assert price_row(row(kernel), {"lib.op": lambda kernel: 5}).macs == 5
     assert price_row(row(kernel), free={"lib.op"}).macs == 0
@@ -155,13 +155,13 @@ def test_bytes_are_distinct_inputs_and_every_output() -> None:
     assert price_row(row(inputs=(a,), outputs=(b,), view=True)) == Cost()
 
 
-def test_a_name_stands_on_one_list() -> None:
+def test_a_name_is_on_one_list() -> None:
     assert not FORMULAS.keys() & FREE_KERNELS
     assert not UNPRICED_KERNELS & (FORMULAS.keys() | FREE_KERNELS)
 
 
 def aten() -> dict[str, list[str]]:
-    """Every aten operator and its overloads."""
+    """Return every aten operator with its overloads."""
     import torch
 
     found: dict[str, list[str]] = {}
@@ -173,8 +173,8 @@ def aten() -> dict[str, list[str]]:
     return found
 
 
-def taken_apart(overloads: list[str]) -> bool:
-    """Whether an operator never runs as a kernel: it is always made of others."""
+def is_always_decomposed(overloads: list[str]) -> bool:
+    """Return whether an operator never runs as a kernel, because it always calls others."""
     import torch
 
     has = torch._C._dispatch_has_kernel_for_dispatch_key
@@ -182,14 +182,14 @@ def taken_apart(overloads: list[str]) -> bool:
     return all(has(name, "CompositeImplicitAutograd") and not has(name, "CPU") for name in real)
 
 
-ELSEWHERE = frozenset(
+ONLY_IN_SOME_VERSIONS = frozenset(
     [
         "cholesky",  # up to 2.14
         *("_cudnn_attention_forward_no_dropout_inplace", "_philox_randint", "_scaled_addmm"),  # from 2.14 or 2.15 on
         *("linalg_matrix_sqrth", "linalg_polar", "shallow_copy_data_"),
     ]
 )
-"""Operators that torch 2.13 has and 2.15 has not, or the other way round."""
+"""Operators that only one of torch 2.13 and 2.15 has."""
 
 
 def test_the_tables_name_operators_that_exist() -> None:
@@ -198,12 +198,14 @@ def test_the_tables_name_operators_that_exist() -> None:
     names = [
         name.removeprefix("aten.") for name in (*FREE_KERNELS, *FORMULAS, *UNPRICED_KERNELS) if name.startswith("aten.")
     ]
-    known = aten().keys() | ELSEWHERE
+    known = aten().keys() | ONLY_IN_SOME_VERSIONS
     assert [name for name in names if not {name, f"{name}_"} & known] == []
 
 
-def test_every_kernel_of_aten_was_judged() -> None:
-    """Priced, free or known to be unpriced; a new torch brings names that nobody has looked at."""
-    kernels = [name for name, overloads in aten().items() if not name.endswith("_out") and not taken_apart(overloads)]
-    judged = FORMULAS.keys() | FREE_KERNELS | UNPRICED_KERNELS
-    assert [name for name in kernels if not {f"aten.{name}", f"aten.{name.removesuffix('_')}"} & judged] == []
+def test_every_kernel_of_aten_is_on_a_list() -> None:
+    """Each has a formula, is free or is known to be unpriced; a new torch may add names."""
+    kernels = [
+        name for name, overloads in aten().items() if not name.endswith("_out") and not is_always_decomposed(overloads)
+    ]
+    listed = FORMULAS.keys() | FREE_KERNELS | UNPRICED_KERNELS
+    assert [name for name in kernels if not {f"aten.{name}", f"aten.{name.removesuffix('_')}"} & listed] == []

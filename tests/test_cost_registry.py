@@ -1,4 +1,4 @@
-"""Prices that users register, where ours end."""
+"""Costs that users register, for what archscope has no formula of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Mixing(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost_registry.COST_REGISTRY, "_formulas", {})
 
 
@@ -48,7 +48,7 @@ def by_heads(kernel: Kernel) -> int:
         torch.ops.archscope_tests.mixed.default,
     ],
 )
-def test_an_operator_of_ones_own_has_a_price(op: object) -> None:
+def test_an_operator_of_the_user_has_a_price(op: object) -> None:
     x = torch.eye(3)
     assert total(x) == (None, 0, 3)
     archscope.register_cost(op, by_heads)
@@ -59,28 +59,28 @@ def test_an_operator_of_ones_own_has_a_price(op: object) -> None:
 
 def test_a_formula_is_a_decorator_and_replaces_the_one_before() -> None:
     @archscope.register_cost("archscope_tests::mixed")
-    def one(kernel: Kernel) -> int:
+    def constant_cost(kernel: Kernel) -> int:
         return 1
 
     assert total(torch.eye(3)) == (None, 2, 1)
     archscope.register_cost("archscope_tests::mixed", lambda kernel: 5)
     assert total(torch.eye(3)) == (None, 10, 1)
-    assert one(Kernel("", (), ())) == 1
+    assert constant_cost(Kernel("", (), ())) == 1
 
 
 @pytest.mark.moves_rng
-def test_registered_prices_go_before_ours() -> None:
+def test_registered_prices_replace_formulas() -> None:
     archscope.register_cost(torch.ops.aten.mm, lambda kernel: 7)
     assert archscope.summarize(nn.Linear(3, 4), args=(torch.zeros(2, 3),)).total.macs == 7
 
 
 @pytest.mark.moves_rng
-def test_a_function_has_a_price_of_its_own() -> None:
+def test_a_function_has_its_own_price() -> None:
     archscope.register_cost(torch.nn.functional.linear, lambda kernel: kernel.inputs[1][0] * 1000)
     assert archscope.summarize(nn.Linear(3, 4), args=(torch.zeros(2, 3),)).total.macs == 4000
 
 
-def test_a_formula_may_not_know() -> None:
+def test_a_formula_may_return_none() -> None:
     archscope.register_cost("archscope_tests::mixed", lambda kernel: None)
     assert total(torch.eye(3)) == (None, 0, 3)
 
@@ -115,7 +115,7 @@ def test_a_price_is_a_function() -> None:
 
 
 class Sums(nn.Module):
-    """Adds a tensor to itself, as somebody writes it."""
+    """Runs a function that adds a tensor to itself."""
 
     def __init__(self, forward: Callable[[torch.Tensor], torch.Tensor]):
         super().__init__()
@@ -144,7 +144,7 @@ FORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def name_of(op: object) -> str:
-    """A name that does not tell where the object lies."""
+    """Return a name without the address of the object."""
     return str(getattr(op, "__qualname__", op))
 
 
@@ -162,7 +162,7 @@ def test_a_free_operator_has_a_price_in_every_form(op: object, form: str) -> Non
 @pytest.mark.parametrize(
     "layer", [nn.ReLU(), nn.ReLU(inplace=True), Sums(torch.relu), Sums(lambda x: x.relu())], ids=str
 )
-def test_a_function_goes_by_all_its_names(op: object, layer: nn.Module) -> None:
+def test_a_function_is_found_by_all_its_names(op: object, layer: nn.Module) -> None:
     archscope.register_cost(op, lambda kernel: 1000)
     assert archscope.summarize(nn.Sequential(nn.Identity(), layer), input=(2, 4)).total.macs == 1000
 
@@ -172,7 +172,7 @@ def test_a_function_of_linear_algebra_has_a_price() -> None:
     assert archscope.summarize(Sums(torch.linalg.norm), input=(2, 4)).total.macs == 1000
 
 
-def test_the_price_of_a_function_is_none_of_the_backward_pass() -> None:
+def test_the_price_of_a_function_excludes_the_backward_pass() -> None:
     archscope.register_cost(torch.add, lambda kernel: 1000)
     report = archscope.summarize(Sums(lambda x: x + x), args=(torch.ones(2, 4, requires_grad=True),), train=True)
     assert report.total.macs == 1000
@@ -193,6 +193,6 @@ def test_a_custom_operator_is_an_operator() -> None:
 @pytest.mark.parametrize(
     "op", [by_heads, nn.Linear, "torch.nn.functional.nope", "aten::nope", torch.manual_seed], ids=name_of
 )
-def test_a_price_that_cannot_take_hold_is_refused(op: object) -> None:
+def test_a_price_without_effect_is_refused(op: object) -> None:
     with pytest.raises(UsageError, match="has no effect"):
         archscope.register_cost(op, lambda kernel: 1000)

@@ -94,7 +94,7 @@ def test_a_spec_costs_what_its_run_costs(name: str) -> None:
 
 
 def below(report: Report, path: str) -> int:
-    """The MACs of the rows that stand in a use of a block."""
+    """Return the MACs of the rows in one use of a block."""
     return sum(row.macs or 0 for row in report.rows if row.path.startswith(f"{path}."))
 
 
@@ -129,7 +129,7 @@ def test_what_has_no_price_is_not_zero() -> None:
     assert summary(BROKEN_CORE).total.macs is None
 
 
-def test_a_plan_is_priced_as_often_as_one_likes() -> None:
+def test_a_plan_can_be_priced_again() -> None:
     plan = compile_plan("net.yaml", texts={"net.yaml": NESTED})
     first, second = plan_costs(plan), plan_costs(plan)
     assert first is not None

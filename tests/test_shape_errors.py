@@ -1,7 +1,6 @@
-"""What fits what, held against torch: a ShapeProblem exactly where torch refuses, and the shape that torch gives once
-mended.
+"""Shape checks against torch: a ShapeProblem exactly where torch refuses, with the output shape of the corrected call.
 
-name, Random → a call of small tensors → find(shapes) ⇔ torch raises        Misfit.meant = the shape of the mended call
+name, Random → a call of small tensors → a problem ⇔ torch raises        intended_shape = that of the corrected call
 """
 
 from __future__ import annotations
@@ -28,55 +27,55 @@ DRAWS = 150
 
 
 class Drawn(NamedTuple):
-    """A call. mended: the same with operands that fit, where that is one thing."""
+    """A call. corrected: its arguments with operands that fit, if there is only one such correction."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    mended: tuple[Any, ...] | None = None
+    corrected: tuple[Any, ...] | None = None
 
 
 def made(shape: Shape) -> Tensor:
     return torch.zeros(shape)
 
 
-def sizes(dice: Random, rank: int, *, most: int = 4) -> Shape:
-    return tuple(dice.randint(1, most) for _ in range(rank))
+def sizes(rng: Random, rank: int, *, most: int = 4) -> Shape:
+    return tuple(rng.randint(1, most) for _ in range(rank))
 
 
-def nearly(dice: Random, shape: Shape, *, chance: float = 0.25) -> Shape:
-    """The shape with some sizes drawn anew."""
-    return tuple(dice.randint(1, 4) if dice.random() < chance else size for size in shape)
+def nearly(rng: Random, shape: Shape, *, chance: float = 0.25) -> Shape:
+    """Return the shape with some sizes replaced at random."""
+    return tuple(rng.randint(1, 4) if rng.random() < chance else size for size in shape)
 
 
 # ------------------------------------------------------------ the calls
 def element_by_element(function: Callable[..., Any]) -> Callable[[Random], Drawn]:
-    def draw(dice: Random) -> Drawn:
-        first = sizes(dice, dice.randint(0, 4))
-        second = nearly(dice, first)[dice.randint(0, 2) :]
-        both = (first, second) if dice.random() < 0.5 else (second, first)
+    def draw(rng: Random) -> Drawn:
+        first = sizes(rng, rng.randint(0, 4))
+        second = nearly(rng, first)[rng.randint(0, 2) :]
+        both = (first, second) if rng.random() < 0.5 else (second, first)
         return Drawn(function, tuple(map(made, both)), {}, (made(both[0]), made(both[0])))
 
     return draw
 
 
 def joined(function: Callable[..., Any], *, new: bool) -> Callable[[Random], Drawn]:
-    """Lists of values. Mended: images along their channels where they fit there, else with sizes that fit."""
+    """Return lists of values. Corrected: images along their channels if they fit there, else with sizes that fit."""
 
-    def draw(dice: Random) -> Drawn:
-        first = sizes(dice, dice.randint(1, 4))
-        others = [nearly(dice, first, chance=0.15) for _ in range(dice.randint(0, 3))]
-        others = [shape if dice.random() < 0.95 else shape[1:] for shape in others]
+    def draw(rng: Random) -> Drawn:
+        first = sizes(rng, rng.randint(1, 4))
+        others = [nearly(rng, first, chance=0.15) for _ in range(rng.randint(0, 3))]
+        others = [shape if rng.random() < 0.95 else shape[1:] for shape in others]
         rank = len(first) + new
-        dim = dice.randint(-rank, rank - 1) if new or dice.random() < 0.95 else rank
-        said = {"dim": dim} if dice.random() < 0.5 else {}
+        dim = rng.randint(-rank, rank - 1) if new or rng.random() < 0.95 else rank
+        said = {"dim": dim} if rng.random() < 0.5 else {}
         args = () if said else (dim,)
         alike = {len(shape) for shape in others} <= {len(first)}
         channels = rank == 4 and dim < rank and fit(first, others, 1)
         better = 1 if channels or dim >= rank > 3 else dim if dim < rank else rank - 1
         rest = [first if new else fitting(first, shape, better) for shape in others] if new or alike else []
-        mended = (list(map(made, (first, *rest))), dim if new else better)
-        return Drawn(function, (list(map(made, (first, *others))), *args), said, mended)
+        corrected = (list(map(made, (first, *rest))), dim if new else better)
+        return Drawn(function, (list(map(made, (first, *others))), *args), said, corrected)
 
     return draw
 
@@ -86,95 +85,95 @@ def fit(first: Shape, others: list[Shape], dim: int) -> bool:
 
 
 def fitting(first: Shape, shape: Shape, dim: int) -> Shape:
-    """A shape as it may stand beside the first one: its own size along `dim` only."""
+    """Return a shape that fits the first one: with its own size along `dim` only."""
     return tuple(n if axis == dim % len(first) else m for axis, (m, n) in enumerate(zip(first, shape, strict=True)))
 
 
 def product(name: str, left_rank: int, right_rank: int) -> Callable[[Random], Drawn]:
-    def draw(dice: Random) -> Drawn:
-        left, right = sizes(dice, left_rank), sizes(dice, right_rank)
+    def draw(rng: Random) -> Drawn:
+        left, right = sizes(rng, left_rank), sizes(rng, right_rank)
         right = (*left[: max(right_rank - 2, 0)][-max(right_rank - 2, 0) :], *right[-2:]) if right_rank > 2 else right
-        right = nearly(dice, right, chance=0.1)
+        right = nearly(rng, right, chance=0.1)
         inner = max(right_rank - 2, 0)
-        if dice.random() < 0.6:
+        if rng.random() < 0.6:
             right = (*right[:inner], left[-1], *right[inner + 1 :])
         good = (*left[:-2][: max(right_rank - 2, 0)], left[-1], *right[inner + 1 :])
-        if right_rank > 1 and right[inner] != left[-1] == right[-1]:  # it was to be transposed
+        if right_rank > 1 and right[inner] != left[-1] == right[-1]:  # probably the right operand should be transposed
             good = (*good[:-1], right[inner])
         return Drawn(getattr(torch, name), (made(left), made(right)), {}, (made(left), made(good)))
 
     return draw
 
 
-def attention(dice: Random) -> Drawn:
-    batch = sizes(dice, dice.randint(1, 2), most=3)
-    length, width, keys, values = sizes(dice, 4, most=5)
-    query, key = (*batch, length, width), nearly(dice, (*batch, keys, width), chance=0.15)
-    other = len(batch) == 1 and dice.random() < 0.3  # with heads, CPU's fused kernel does not compare the lengths
-    value = (*key[:-2], dice.randint(1, 4) if other else key[-2], values)
+def attention(rng: Random) -> Drawn:
+    batch = sizes(rng, rng.randint(1, 2), most=3)
+    length, width, keys, values = sizes(rng, 4, most=5)
+    query, key = (*batch, length, width), nearly(rng, (*batch, keys, width), chance=0.15)
+    other = len(batch) == 1 and rng.random() < 0.3  # with heads, CPU's fused kernel does not compare the lengths
+    value = (*key[:-2], rng.randint(1, 4) if other else key[-2], values)
     good = (made(query), made((*batch, keys, width)), made((*batch, keys, values)))
     return Drawn(F.scaled_dot_product_attention, tuple(map(made, (query, key, value))), {}, good)
 
 
-def grouped_attention(dice: Random) -> Drawn:
-    """Heads of keys and values that count for several of the query."""
-    n, heads, times, length = sizes(dice, 4, most=3)
-    width, keys, kept = sizes(dice, 3)
-    key, good = ((n, heads, keys, w) for w in (width if dice.random() < 0.6 else kept, width))
+def grouped_attention(rng: Random) -> Drawn:
+    """Return a call in which each head of keys and values serves several heads of the query."""
+    n, heads, times, length = sizes(rng, 4, most=3)
+    width, keys, kept = sizes(rng, 3)
+    key, good = ((n, heads, keys, w) for w in (width if rng.random() < 0.6 else kept, width))
     args = [(made((n, heads * times, length, width)), made(shape), made((*shape[:-1], kept))) for shape in (key, good)]
     return Drawn(F.scaled_dot_product_attention, args[0], {"enable_gqa": True}, args[1])
 
 
-def masked_attention(dice: Random) -> Drawn:
-    """A mask is as large as the scores, or is read as if it were."""
-    n, heads, length, keys = sizes(dice, 4, most=4)
+def masked_attention(rng: Random) -> Drawn:
+    """Return a call with a mask that is as large as the scores or broadcasts to them."""
+    n, heads, length, keys = sizes(rng, 4, most=4)
     query, key = (n, heads, length, 3), (n, heads, keys, 3)
     scores = (n, heads, length, keys)
-    fitting_mask = tuple(size if dice.random() < 0.8 else 1 for size in scores)[dice.randint(0, 2) :]
-    mask = made(nearly(dice, fitting_mask, chance=0.15))
+    fitting_mask = tuple(size if rng.random() < 0.8 else 1 for size in scores)[rng.randint(0, 2) :]
+    mask = made(nearly(rng, fitting_mask, chance=0.15))
     both = made(query), made(key), made(key)
     return Drawn(F.scaled_dot_product_attention, (*both, mask), {}, (*both, made(scores)))
 
 
-def compared_along(dice: Random) -> Drawn:
-    first = sizes(dice, dice.randint(2, 4))
-    second = nearly(dice, first)
+def compared_along(rng: Random) -> Drawn:
+    first = sizes(rng, rng.randint(2, 4))
+    second = nearly(rng, first)
     return Drawn(F.cosine_similarity, (made(first), made(second)), {"dim": -1}, (made(first), made(first), -1))
 
 
 def viewed(name: str) -> Callable[[Random], Drawn]:
-    def draw(dice: Random) -> Drawn:
-        shape, new = sizes(dice, dice.randint(1, 4)), list(sizes(dice, dice.randint(1, 3), most=6))
-        if dice.random() < 0.6:
-            new[dice.randrange(len(new))] = -1
-        spelt = tuple(new) if dice.random() < 0.5 or name == "reshape" else None
+    def draw(rng: Random) -> Drawn:
+        shape, new = sizes(rng, rng.randint(1, 4)), list(sizes(rng, rng.randint(1, 3), most=6))
+        if rng.random() < 0.6:
+            new[rng.randrange(len(new))] = -1
+        spelt = tuple(new) if rng.random() < 0.5 or name == "reshape" else None
         function = getattr(torch.Tensor, name)
         return Drawn(function, (made(shape), spelt) if spelt else (made(shape), *new), {})
 
     return draw
 
 
-def indexed(dice: Random) -> Drawn:
-    shape = sizes(dice, dice.randint(1, 3))
-    return Drawn(operator.getitem, (made(shape), dice.randint(-6, 5)), {}, (made(shape), 0))
+def indexed(rng: Random) -> Drawn:
+    shape = sizes(rng, rng.randint(1, 3))
+    return Drawn(operator.getitem, (made(shape), rng.randint(-6, 5)), {}, (made(shape), 0))
 
 
 def convolved(axes: int, *, transposed: bool) -> Callable[[Random], Drawn]:
     function = getattr(F, f"conv{'_transpose' * transposed}{axes}d")
 
-    def draw(dice: Random) -> Drawn:
-        groups, inner, out = dice.randint(1, 2), dice.randint(1, 3), dice.randint(1, 3)
-        kernel = sizes(dice, axes, most=3)
+    def draw(rng: Random) -> Drawn:
+        groups, inner, out = rng.randint(1, 2), rng.randint(1, 3), rng.randint(1, 3)
+        kernel = sizes(rng, axes, most=3)
         weight = (groups * inner, out, *kernel) if transposed else (groups * out, inner, *kernel)
-        small = not transposed and dice.random() < 0.2
-        spatial = tuple(dice.randint(1 if small else 5, 9) for _ in range(axes))
-        has = groups * inner if dice.random() < 0.5 else dice.randint(1, 7)
-        batch = (2,) if dice.random() < 0.8 else ()
-        said: dict[str, Any] = {"stride": dice.randint(1, 3), "padding": sizes(dice, axes, most=2), "dilation": 1}
+        small = not transposed and rng.random() < 0.2
+        spatial = tuple(rng.randint(1 if small else 5, 9) for _ in range(axes))
+        has = groups * inner if rng.random() < 0.5 else rng.randint(1, 7)
+        batch = (2,) if rng.random() < 0.8 else ()
+        said: dict[str, Any] = {"stride": rng.randint(1, 3), "padding": sizes(rng, axes, most=2), "dilation": 1}
         said["groups"] = groups
         if not transposed:
-            said["dilation"] = dice.randint(1, 2)
-            said["padding"] = said["padding"] if dice.random() < 0.8 else "valid" if dice.random() < 0.5 else 0
+            said["dilation"] = rng.randint(1, 2)
+            said["padding"] = said["padding"] if rng.random() < 0.8 else "valid" if rng.random() < 0.5 else 0
         elif said["stride"] > 1:
             said["output_padding"] = 1
         least = spatial if transposed else large_enough(spatial, kernel, said["padding"], said["dilation"])
@@ -185,7 +184,7 @@ def convolved(axes: int, *, transposed: bool) -> Callable[[Random], Drawn]:
 
 
 def large_enough(spatial: Shape, kernel: Shape, padding: Any, dilation: int) -> Shape:
-    """The nearest sizes that a window fits into."""
+    """Return the nearest sizes that a window fits into."""
     around = padding if isinstance(padding, tuple) else (0,) * len(kernel)
     return tuple(max(n, dilation * (k - 1) + 1 - 2 * p) for n, k, p in zip(spatial, kernel, around, strict=True))
 
@@ -193,14 +192,14 @@ def large_enough(spatial: Shape, kernel: Shape, padding: Any, dilation: int) -> 
 def pooled(kind: str, axes: int) -> Callable[[Random], Drawn]:
     function = getattr(F, f"{kind}_pool{axes}d")
 
-    def draw(dice: Random) -> Drawn:
-        kernel = sizes(dice, axes)
-        spatial = tuple(dice.randint(1 if dice.random() < 0.1 else 4, 9) for _ in range(axes))
-        padding = tuple(dice.randint(0, k // 2 if dice.random() < 0.9 else 3) for k in kernel)
+    def draw(rng: Random) -> Drawn:
+        kernel = sizes(rng, axes)
+        spatial = tuple(rng.randint(1 if rng.random() < 0.1 else 4, 9) for _ in range(axes))
+        padding = tuple(rng.randint(0, k // 2 if rng.random() < 0.9 else 3) for k in kernel)
         fitting = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
-        said: dict[str, Any] = {"ceil_mode": dice.random() < 0.3}
-        batch = (2,) if dice.random() < 0.8 else ()
-        stride = dice.randint(1, 3) if dice.random() < 0.8 else None
+        said: dict[str, Any] = {"ceil_mode": rng.random() < 0.3}
+        batch = (2,) if rng.random() < 0.8 else ()
+        stride = rng.randint(1, 3) if rng.random() < 0.8 else None
         bare = kind == "avg" and axes == 3
         around = (0,) * axes if bare else fitting
         least = large_enough(spatial, kernel, around, 1)
@@ -218,31 +217,31 @@ def pooled(kind: str, axes: int) -> Callable[[Random], Drawn]:
     return draw
 
 
-def mapped(dice: Random) -> Drawn:
-    shape, weight = sizes(dice, dice.randint(1, 4)), made(sizes(dice, 2))
+def mapped(rng: Random) -> Drawn:
+    shape, weight = sizes(rng, rng.randint(1, 4)), made(sizes(rng, 2))
     right = (*shape[:-1], weight.shape[1])
-    return Drawn(F.linear, (made(shape if dice.random() < 0.6 else right), weight), {}, (made(right), weight))
+    return Drawn(F.linear, (made(shape if rng.random() < 0.6 else right), weight), {}, (made(right), weight))
 
 
-def batch_normed(dice: Random) -> Drawn:
-    shape = sizes(dice, dice.randint(2, 4))
-    told = shape[1] if dice.random() < 0.5 else dice.randint(1, 4)
-    args = [(made(shape), made((n,)), torch.ones(n)) for n in (told, shape[1])]
+def batch_normed(rng: Random) -> Drawn:
+    shape = sizes(rng, rng.randint(2, 4))
+    features = shape[1] if rng.random() < 0.5 else rng.randint(1, 4)
+    args = [(made(shape), made((n,)), torch.ones(n)) for n in (features, shape[1])]
     return Drawn(F.batch_norm, args[0], {}, args[1])
 
 
-def group_normed(dice: Random) -> Drawn:
-    shape = (2, *sizes(dice, dice.randint(1, 3)))  # one value per group is refused for another reason
-    told = shape[1] if dice.random() < 0.5 else dice.randint(1, 4)
-    args = [(made(shape), 1, made((n,))) for n in (told, shape[1])]
+def group_normed(rng: Random) -> Drawn:
+    shape = (2, *sizes(rng, rng.randint(1, 3)))  # one value per group is refused for another reason
+    features = shape[1] if rng.random() < 0.5 else rng.randint(1, 4)
+    args = [(made(shape), 1, made((n,))) for n in (features, shape[1])]
     return Drawn(F.group_norm, args[0], {}, args[1])
 
 
 def layer_normed(name: str) -> Callable[[Random], Drawn]:
-    def draw(dice: Random) -> Drawn:
-        shape = sizes(dice, dice.randint(2, 4))
-        right = shape[-dice.randint(1, 2) :]
-        return Drawn(getattr(F, name), (made(shape), nearly(dice, right)), {}, (made(shape), right))
+    def draw(rng: Random) -> Drawn:
+        shape = sizes(rng, rng.randint(2, 4))
+        right = shape[-rng.randint(1, 2) :]
+        return Drawn(getattr(F, name), (made(shape), nearly(rng, right)), {}, (made(shape), right))
 
     return draw
 
@@ -306,27 +305,27 @@ def found(name: str, call: Drawn) -> ShapeProblem | None:
 
 
 def drawn(name: str) -> list[Drawn]:
-    dice = Random(name)
-    return [CALLS[name](dice) for _ in range(DRAWS)]
+    rng = Random(name)
+    return [CALLS[name](rng) for _ in range(DRAWS)]
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_misfit_is_what_torch_refuses(name: str) -> None:
+def test_a_shape_problem_is_what_torch_refuses(name: str) -> None:
     calls = drawn(name)
     answers = [(found(name, call) is not None, refused(call)) for call in calls]
     pairs = zip(calls, answers, strict=True)
-    assert [as_dims((call.args, call.kwargs)) for call, (ours, theirs) in pairs if ours != theirs] == []
-    assert set(answers) == {(True, True), (False, False)}  # the draws can tell
+    assert [as_dims((call.args, call.kwargs)) for call, (problem, error) in pairs if problem != error] == []
+    assert set(answers) == {(True, True), (False, False)}  # there are calls of both kinds
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in ("view", "reshape")])
-def test_the_shape_that_was_meant_is_that_of_the_mended_call(name: str) -> None:
-    calls = [(call, misfit) for call in drawn(name) if (misfit := found(name, call))]
+def test_the_intended_shape_is_that_of_the_corrected_call(name: str) -> None:
+    calls = [(call, problem) for call in drawn(name) if (problem := found(name, call))]
     assert calls
-    for call, misfit in calls:
-        assert call.mended is not None
+    for call, problem in calls:
+        assert call.corrected is not None
         kwargs = {key: value for key, value in call.kwargs.items() if key != "dim"}
-        assert misfit.intended_shape == tuple(call.function(*call.mended, **kwargs).shape), as_dims(
+        assert problem.intended_shape == tuple(call.function(*call.corrected, **kwargs).shape), as_dims(
             (call.args, call.kwargs)
         )
 
@@ -334,14 +333,14 @@ def test_the_shape_that_was_meant_is_that_of_the_mended_call(name: str) -> None:
 @pytest.mark.parametrize("name", ["view", "reshape"])
 def test_a_view_goes_on_with_the_sizes_that_were_written(name: str) -> None:
     for call in drawn(name):
-        misfit = found(name, call)
-        if misfit is None:
+        problem = found(name, call)
+        if problem is None:
             continue
         said = call.args[1] if isinstance(call.args[1], tuple) else call.args[1:]
-        assert len(misfit.intended_shape) == len(said)
-        assert all(n in (m, -1) for n, m in zip(said, misfit.intended_shape, strict=True))
-        assert min(misfit.intended_shape) > 0
-        assert misfit.wrong_argument == WrongArgument("shape", said, tuple(call.args[0].shape))
+        assert len(problem.intended_shape) == len(said)
+        assert all(n in (m, -1) for n, m in zip(said, problem.intended_shape, strict=True))
+        assert min(problem.intended_shape) > 0
+        assert problem.wrong_argument == WrongArgument("shape", said, tuple(call.args[0].shape))
 
 
 def test_every_function_with_a_rule_is_drawn() -> None:
@@ -419,16 +418,16 @@ def test_the_spelling_in_place_is_the_same(name: str) -> None:
     ],
 )
 def test_the_fact_has_its_numbers(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], fact: str) -> None:
-    misfit = find_shape_problem(op, args, kwargs)
-    assert misfit is not None
-    assert misfit.fact == fact
+    problem = find_shape_problem(op, args, kwargs)
+    assert problem is not None
+    assert problem.fact == fact
 
 
 def test_a_sentence_names_the_layer() -> None:
-    misfit = find_shape_problem("linear", (Dims((1, 512)), Dims((10, 500))), {}, layer="Linear")
-    assert misfit is not None
-    assert misfit.fact.startswith("Linear says in_features=500")
-    assert (misfit.axes, misfit.wrong_argument) == ((1,), WrongArgument("in_features", 500, 512))
+    problem = find_shape_problem("linear", (Dims((1, 512)), Dims((10, 500))), {}, layer="Linear")
+    assert problem is not None
+    assert problem.fact.startswith("Linear says in_features=500")
+    assert (problem.axes, problem.wrong_argument) == ((1,), WrongArgument("in_features", 500, 512))
 
 
 class Broken(nn.Module):
@@ -447,7 +446,7 @@ class Broken(nn.Module):
 
 
 @pytest.mark.moves_rng
-def test_the_recorder_goes_on_with_the_shape_that_was_meant() -> None:
+def test_the_recorder_goes_on_with_the_intended_shape() -> None:
     trace = recorded(Broken(), torch.zeros(2, 3, 8, 8)).trace
     assert trace.failure is None
     assert [(one.kind, trace.rows[one.row].outputs[0].shape) for one in trace.mismatches] == [

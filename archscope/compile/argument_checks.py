@@ -42,15 +42,29 @@ def check_count(layer: str, name: str, value: object) -> None:
 
 def check_layer_inputs(layer: str, arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:
     """Raise EvaluationError if a layer of torch.nn cannot run on these inputs."""
-    _check_dtype(layer, inputs)
-    if inputs:
-        check_window_fits(layer, arguments, inputs[0])
+    if not inputs:
+        return
+    tensor = inputs[0]
+    if layer.startswith(FLOAT_LAYERS) and not (tensor.is_floating_point() or tensor.is_complex()):
+        dtype, shape = str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
+        fact = f"{layer} wants floating-point numbers but its input is {dtype} {shape}"
+        raise EvaluationError(fact, "an Embedding turns tokens into vectors; x.float() makes floats of numbers")
+    check_window_fits(layer, arguments, tensor)
 
 
 def check_window_fits(layer: str, arguments: Mapping[str, Any], tensor: torch.Tensor) -> None:
     """Raise EvaluationError if a kernel is larger than its padded input."""
-    if layer in WINDOW_LAYERS:
-        _check_window(layer, arguments, tuple(tensor.shape[2:]))
+    if layer not in WINDOW_LAYERS:
+        return
+    sizes = tuple(tensor.shape[2:])
+    kernel, padding, dilation = _window_arguments(arguments, len(sizes))
+    if kernel is None or padding is None or dilation is None:
+        return
+    for size, k, p, d in zip(sizes, kernel, padding, dilation, strict=True):
+        if size + 2 * p < d * (k - 1) + 1:
+            shape, window = "×".join(map(str, sizes)), "×".join(map(str, kernel))
+            fact = f"{layer}: a kernel of {window} does not fit its input of {shape} (padding {p}, dilation {d})"
+            raise EvaluationError(fact, "a smaller kernel, more padding, or less pooling before it")
 
 
 def nearest_valid_shape(
@@ -70,14 +84,6 @@ def nearest_valid_shape(
     return meant if math.prod(meant) <= MAX_NUMEL else ()
 
 
-def _check_dtype(layer: str, inputs: tuple[torch.Tensor, ...]) -> None:
-    if not layer.startswith(FLOAT_LAYERS) or not inputs or inputs[0].is_floating_point() or inputs[0].is_complex():
-        return
-    dtype, shape = str(inputs[0].dtype).removeprefix("torch."), tuple(inputs[0].shape)
-    cure = "an Embedding turns tokens into vectors; x.float() makes floats of numbers"
-    raise EvaluationError(f"{layer} wants floating-point numbers but its input is {dtype} {shape}", cure)
-
-
 def divisor_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[LayerConflict]:
     """Yield a conflict for each number of groups or heads that does not divide what it must divide."""
     for found in layer_rules.divisor_problems(layer, arguments):
@@ -94,17 +100,6 @@ def padding_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[Laye
         fact = f"{layer}: a padding of {padding[0]} is more than half of the kernel, {kernel[0]}"
         says = WrongArgument("padding", padding[0], kernel[0] // 2)
         yield LayerConflict(fact, f"a padding of at most {kernel[0] // 2}", says)
-
-
-def _check_window(layer: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]) -> None:
-    kernel, padding, dilation = _window_arguments(arguments, len(sizes))
-    if kernel is None or padding is None or dilation is None:
-        return
-    for size, k, p, d in zip(sizes, kernel, padding, dilation, strict=True):
-        if size + 2 * p < d * (k - 1) + 1:
-            shape, window = "×".join(map(str, sizes)), "×".join(map(str, kernel))
-            fact = f"{layer}: a kernel of {window} does not fit its input of {shape} (padding {p}, dilation {d})"
-            raise EvaluationError(fact, "a smaller kernel, more padding, or less pooling before it")
 
 
 def _window_arguments(arguments: Mapping[str, Any], count: int) -> list[tuple[int, ...] | None]:

@@ -50,7 +50,8 @@ def block_plan(
             raise EvaluationError(
                 f"block {layer.kind.name} contains itself", "a block may not use itself, also not through other blocks"
             )
-        plan.text = _block_text(source.block, layer)
+        required = {a.name for a in source.block.arguments if a.default is None}
+        plan.text = format_block_arguments(compile_time_value(layer.arguments), required)
         session.budget.value(BLOCK_COST)
         session.open_blocks.append(source)
         turns, session.loop_turns = session.loop_turns, 1
@@ -85,13 +86,6 @@ def _block_argument(use: BlockUse, value: object, place: tuple[str | int, ...]) 
 
     reading = ReadNumber(use, make, value.value, str(place[0]), argument=place)
     return reading
-
-
-def _block_text(block: Block, layer: Layer) -> str:
-    """Return the arguments in short: required ones without names, others that were given with: `128, stride 2`."""
-    return format_block_arguments(
-        compile_time_value(layer.arguments), {a.name for a in block.arguments if a.default is None}
-    )
 
 
 def _block_source(session: CompileSession, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
@@ -160,20 +154,16 @@ def build_block(
     if has_unknown(value) or _report_bad_output(use, block, value):
         return None
     use.plan.expected += evaluate_expectations(use, block.expect, labels, value, values[0] if values else None, "")
-    use.plan.output = _output_metas(value)
-    use.graph.output(_output_nodes(use, value))  # type: ignore[arg-type]
+    if isinstance(value, Mapping):
+        use.plan.output = {name: meta_argument(part) for name, part in value.items()}
+        use.graph.output({name: use.lower(part) for name, part in value.items()})
+    else:
+        use.plan.output = meta_argument(value)
+        use.graph.output(use.lower(value))
     drop_unused_items(use)
     _warn_ignored_arguments(use, block)
     _warn_unused(use, block)
     return use.plan
-
-
-def _output_metas(value: object) -> object:
-    return {k: meta_argument(v) for k, v in value.items()} if isinstance(value, Mapping) else meta_argument(value)
-
-
-def _output_nodes(use: BlockUse, value: object) -> object:
-    return {k: use.lower(v) for k, v in value.items()} if isinstance(value, Mapping) else use.lower(value)
 
 
 def _report_bad_output(use: BlockUse, block: Block, value: object) -> bool:
@@ -218,16 +208,11 @@ def _bind_inputs(
             return None
     if begun is not None:
         begun(scope)
-    if values:
-        _bind_implicit_names(values[0], scope)
+    if values:  # these sizes of the first input have names without an `input:`
+        for name, axis, rank in (("in_features", -1, 1), ("N", 0, 1), ("in_channels", 1, 2)):
+            if values[0].meta.dim() >= rank and name not in scope.table:
+                scope.table[name] = LazyValue(partial(use.size, values[0], axis, name), name)
     return values
-
-
-def _bind_implicit_names(tensor: GraphTensor, scope: Scope) -> None:
-    """Bind `in_channels`, `in_features` and N, which need no `input:`."""
-    for name, axis, rank in (("in_features", -1, 1), ("N", 0, 1), ("in_channels", 1, 2)):
-        if tensor.meta.dim() >= rank and name not in scope.table:
-            scope.table[name] = LazyValue(partial(tensor.owner.size, tensor, axis, name), name)
 
 
 def _bind_dimensions(use: BlockUse, block: Block, spec: Input, value: GraphTensor, scope: Scope) -> bool:
@@ -332,17 +317,13 @@ def _warn_unused_steps(use: BlockUse, graph: fx.Graph, *, gives: bool = True) ->
     for nodes in steps.values():
         users = [user for node in nodes for user in node.users if user not in nodes]
         if not any(gives or user.op != "output" for user in users):
-            _warn_step(use, "unused-value", nodes[0])
+            site = nodes[0].meta.get("step") or nodes[0].meta["site"]
+            fact = f"nothing uses the value of this step ({site.name})"
+            help = "its result is discarded: use its value, or remove the step"
+            use.session.warn("unused-value", Problem(site.place or Span("", 0, 0), fact, help, use.frames))
 
 
 def _is_turn_used(node: fx.Node, loop: LoopPlan) -> bool:
     """Return whether the value of each turn of a loop is used, by the next turn or by `collect:`."""
     before = next(iter(loop.turn.graph.nodes))
     return loop.turns < 2 or bool(before.users) or has_collected_turns(node)
-
-
-def _warn_step(use: BlockUse, rule: str, node: fx.Node) -> None:
-    site = node.meta.get("step") or node.meta["site"]
-    message = f"nothing uses the value of this step ({site.name})"
-    help = "its result is discarded: use its value, or remove the step"
-    use.session.warn(rule, Problem(site.place or Span("", 0, 0), message, help, use.frames))

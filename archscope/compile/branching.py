@@ -119,7 +119,7 @@ def _join_text(form: Join, values: dict[str, object]) -> str:
 
 
 def _strict_sum(
-    compiler: StepCompiler, what: str, values: dict[str, object], function: Callable, site: Location, cure: str
+    compiler: StepCompiler, what: str, values: dict[str, object], function: Callable, site: Location, help: str
 ) -> object:
     """Return a sum of equal shapes. Unequal ones are a problem or left to the recorder, with the first value as
     result."""
@@ -129,7 +129,7 @@ def _strict_sum(
     first = next(iter(tensors.values()))
     shapes = ", ".join(f"{name} {tuple(t.meta.shape)}" for name, t in tensors.items())
     place = site.place or Span("", 0, 0)
-    compiler.use.report_mismatch(Problem(place, f"{what}: shapes do not match: {shapes}", cure, compiler.use.frames))
+    compiler.use.report_mismatch(Problem(place, f"{what}: shapes do not match: {shapes}", help, compiler.use.frames))
     if compiler.use.session.strict:
         return first
     return _add_step_nodes(compiler, site, lambda: _mismatched_sum(compiler, function, list(tensors.values())))

@@ -87,8 +87,13 @@ def check_call_limits(name: str, args: tuple, kwargs: Mapping[str, Any], *, meth
 
     name: of the function or method; a method's first argument is its tensor.
     """
-    _check_given_values(name, (*args, *kwargs.values()))
-    _check_few(name, (*args, *kwargs.values()))
+    values = (*args, *kwargs.values())
+    _check_given_values(name, values)
+    if name in FEW:
+        count = sum(isinstance(value, torch.Tensor) for value in flatten_values(values))
+        if count > FEW[name]:
+            fact = f"{name} is given {count:,} tensors; at most {FEW[name]:,} are allowed"
+            raise EvaluationError(fact, "fewer tensors")
     if (pieces := count_results(name, args, kwargs)) > MAX_PIECES:
         raise EvaluationError(
             f"{name} would give {pieces:,} tensors; at most {MAX_PIECES:,} are allowed", "fewer and larger pieces"
@@ -149,12 +154,6 @@ def _check_given_values(name: str, values: Any) -> None:
             raise EvaluationError(
                 f"{name} is given {describe_value(value)}, a number of more than 64 bits", "a smaller number"
             )
-
-
-def _check_few(name: str, values: Any) -> None:
-    """Raise EvaluationError if a function takes more tensors than it can process in a short time."""
-    if name in FEW and (count := sum(isinstance(value, torch.Tensor) for value in flatten_values(values))) > FEW[name]:
-        raise EvaluationError(f"{name} is given {count:,} tensors; at most {FEW[name]:,} are allowed", "fewer tensors")
 
 
 def _check_features(name: str, features: object) -> None:
@@ -251,8 +250,7 @@ def _check_above_zero(name: str, argument: str, value: object) -> None:
 
 def _check_positions(name: str, argument: str, value: object) -> None:
     """Raise EvaluationError for too many positions along an axis, or of a whole image."""
-    numbers = value if isinstance(value, (list, tuple)) else (value,)
-    whole = [number for number in numbers if _is_int(number)]
+    whole = _int_list(value)
     for number in whole:
         if abs(number) > MAX_POSITIONS:
             fact = f"{name}: {argument} is {number:,}; at most {MAX_POSITIONS:,} are allowed"
@@ -276,5 +274,6 @@ def _check_window_span(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _int_list(value: object) -> list[int]:
+    """Return the integers of a number or a list."""
     numbers = value if isinstance(value, (list, tuple)) else (value,)
     return [number for number in numbers if _is_int(number)]

@@ -15,7 +15,6 @@ from archscope.compile.block_use import BlockUse
 from archscope.compile.plan import FixedPlace, InputSpec
 from archscope.compile.scope import LazyValue, Scope
 from archscope.compile.session import CompileSession, FileContext
-from archscope.errors import Span
 from archscope.spec.model import Expression, Input, Spec
 from archscope.spec.name_usage import names_in
 from archscope.spec.spec_values import UNKNOWN
@@ -67,7 +66,7 @@ def check_agreement(session: CompileSession, scope: Scope, spec: Spec, inputs: S
     for name, dims in param_dimensions(spec, inputs).items():
         if len({dim.size for dim in dims}) > 1:
             sizes = ", ".join(f"{dim.size} in dimension {dim.axis} of {dim.entry.name}" for dim in dims)
-            session.report(_last_span(dims), f"the param {name} is {sizes}", "the inputs must agree on it")
+            session.report(dims[-1].expression.span, f"the param {name} is {sizes}", "the inputs must agree on it")
     for dim in expression_dimensions(spec, inputs):
         wanted = session.evaluator(scope).value(dim.expression)
         if wanted is not UNKNOWN and wanted != dim.size:
@@ -76,10 +75,6 @@ def check_agreement(session: CompileSession, scope: Scope, spec: Spec, inputs: S
                 f"but {dim.expression.text} is {wanted}"
             )
             session.report(dim.expression.span, said, "give the inputs, and the params, sizes that fit together")
-
-
-def _last_span(dims: Sequence[Dimension]) -> Span:
-    return dims[-1].expression.span
 
 
 def param_sizes(use: BlockUse, context: FileContext, spec: Spec, inputs: Sequence[InputSpec]) -> Mapping[str, object]:
@@ -92,13 +87,14 @@ def param_sizes(use: BlockUse, context: FileContext, spec: Spec, inputs: Sequenc
 
 
 def _param_size(use: BlockUse, dim: Dimension) -> object:
+    """Return the size of a dimension, under the param's name."""
     return use.size(use.inputs[dim.entry.name], dim.axis, dim.expression.text)
 
 
 def require_agreement(use: BlockUse, scope: Scope, spec: Spec, inputs: Sequence[InputSpec]) -> None:
     """Add checks to the graph that the inputs agree when the net runs."""
     for dims in param_dimensions(spec, inputs).values():
-        first = use.size(use.inputs[dims[0].entry.name], dims[0].axis, dims[0].expression.text)
+        first = _param_size(use, dims[0])
         for dim in dims[1:]:
             same = dim.entry is dims[0].entry
             place = f"the input {dim.place}" if same else f"the inputs {dims[0].place} and {dim.place}"

@@ -72,7 +72,7 @@ def build_distinct_net(plan: Plan, *, dtype: torch.dtype | None = None, train: b
 
 def has_uneven_loops(block: BlockPlan) -> bool:
     """Return whether some loop in a block has turns of different sizes, so that one cannot stand for all."""
-    return any(is_graph_uneven(one.graph) for one in (block, *blocks_below(block)))
+    return any(is_graph_uneven(inner.graph) for inner in (block, *blocks_below(block)))
 
 
 def blocks_below(block: BlockPlan) -> Iterator[BlockPlan]:

@@ -44,14 +44,10 @@ class FastInitMode(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name in RANDOM_FILLS or name in CONSTANT_FILLS:
             tensor = args[0] if args else (kwargs or {}).get("tensor")
-            if isinstance(tensor, torch.Tensor) and (name in RANDOM_FILLS or tensor.is_meta):
-                return _fill_fast(tensor)
+            if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+                return tensor
+            if isinstance(tensor, torch.Tensor) and name in RANDOM_FILLS:
+                fan_in = tensor[0].numel() if tensor.dim() > 1 and len(tensor) else 0
+                with torch.no_grad():
+                    return tensor.fill_(1 / fan_in if fan_in else 0.0)
         return function(*args, **(kwargs or {}))
-
-
-def _fill_fast(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.is_meta:
-        return tensor
-    fan_in = tensor[0].numel() if tensor.dim() > 1 and len(tensor) else 0
-    with torch.no_grad():
-        return tensor.fill_(1 / fan_in if fan_in else 0.0)

@@ -104,8 +104,14 @@ class GraphInterpreter:
     def _run_module(self, node: fx.Node, child: nn.Module, args: tuple, kwargs: dict, prefix: str) -> Any:
         site = _prefix_site(prefix, node.meta["site"])
         planned = node.meta.get("plan")
-        self.watcher.enter(site, name_block_inputs(planned, args))
-        result = child(*args, **kwargs) if planned is None else self.run(planned, child, args, site.path)
+        if planned is None:
+            self.watcher.enter(site, ())
+            result = child(*args, **kwargs)
+        else:
+            nodes = [inner for inner in planned.graph.nodes if inner.op == "placeholder"]
+            inputs = [(str(n.target), v) for n, v in zip(nodes, args, strict=True) if not is_number_node(n)]
+            self.watcher.enter(site, inputs)
+            result = self.run(planned, child, args, site.path)
         self.watcher.leave()
         return result
 
@@ -142,14 +148,6 @@ def place_plan(plan: Plan, *, device: str, dtype: Any = None, train: bool = Fals
     """Return the net with its layers on `device`: with PyTorch's initialisation if `random`, else with constant
     finite weights."""
     return PlacedPlan(plan, build_layers(plan, device=device, dtype=dtype, random=random).train(train))
-
-
-def name_block_inputs(plan: BlockPlan | None, args: tuple) -> Iterable[tuple[str, Any]]:
-    """Return the inputs of a block's call under the block's own names; none for a layer."""
-    if plan is None:
-        return ()
-    inputs = [node for node in plan.graph.nodes if node.op == "placeholder"]
-    return [(str(n.target), value) for n, value in zip(inputs, args, strict=True) if not is_number_node(n)]
 
 
 def returned_unchanged(graph: fx.Graph) -> list[fx.Node]:

@@ -61,7 +61,7 @@ class Recipe:
 
     def make(self) -> nn.Module:
         """Return the module, initialised by its constructor."""
-        return self.cls(**{name: _make_nested(value) for name, value in self.arguments})
+        return self.cls(**{name: v.make() if isinstance(v, Recipe) else v for name, v in self.arguments})
 
     @property
     def name(self) -> str:
@@ -70,10 +70,6 @@ class Recipe:
 
 MOST_SHAPES = 6
 """The maximum number of input shapes in a message."""
-
-
-def _make_nested(value: object) -> object:
-    return value.make() if isinstance(value, Recipe) else value
 
 
 def bind_layer(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
@@ -104,9 +100,9 @@ def _check_word(kind: LayerClass, name: str, value: object) -> object:
     if isinstance(value, TensorFunction):
         return value
     boolean = isinstance(parameter.default, bool)
-    cure = f"{name}=True or {name}=False" if boolean else f"give {name} a number"
+    suggestion = f"{name}=True or {name}=False" if boolean else f"give {name} a number"
     wanted = "true or false" if boolean else "no words"
-    raise EvaluationError(f"{kind.name}: {name} takes {wanted}, not {describe_value(value)}", cure, name)
+    raise EvaluationError(f"{kind.name}: {name} takes {wanted}, not {describe_value(value)}", suggestion, name)
 
 
 def can_be_word(parameter: inspect.Parameter) -> bool:
@@ -170,9 +166,9 @@ class LayerCache:
             return given
         has = found[0] if len(found) == 1 else found
         said = given if len(found) > 1 else wanted[0]
-        cure = flatten_help(wanted, tuple(tensor.shape)) or f"leave {argument} out (it is inferred) or write {has}"
+        help = flatten_help(wanted, tuple(tensor.shape)) or f"leave {argument} out (it is inferred) or write {has}"
         fact = size_message(name, argument, said, tuple(tensor.shape), has)
-        complain(LayerConflict(fact, cure, WrongArgument(argument, said, has), (axis % tensor.dim(),)))
+        complain(LayerConflict(fact, help, WrongArgument(argument, said, has), (axis % tensor.dim(),)))
         return has if not isinstance(given, tuple) else found
 
     def _complete_nested(self, value: object, inputs: tuple, complain: Callable[[LayerConflict], None]) -> object:
@@ -234,19 +230,15 @@ class LayerCache:
         skeleton = self.meta_module(recipe)
         result = None
         if torch_layers().get(recipe.name) is recipe.cls and not self.train:
-            result = shapes.layer_output(recipe.cls, _all_arguments(recipe), inputs, kwargs)
+            parameters = constructor_signature(recipe.cls).parameters.values()  # type: ignore[arg-type]  # a class is hashable
+            arguments = {p.name: p.default for p in parameters} | dict(recipe.arguments)
+            result = shapes.layer_output(recipe.cls, arguments, inputs, kwargs)
         if result is None:
             check_layer_dim(recipe.cls, dict(recipe.arguments), inputs)
             check_inputs(recipe, inputs, kwargs)
             check_attention_order(recipe, inputs, kwargs)
             result = run_on_meta(recipe.name, lambda: skeleton(*inputs, **kwargs), inputs)
         return result
-
-
-def _all_arguments(recipe: Recipe) -> dict[str, object]:
-    cls: type = recipe.cls
-    defaults = {p.name: p.default for p in constructor_signature(cls).parameters.values()}
-    return defaults | dict(recipe.arguments)
 
 
 def check_inputs(recipe: Recipe, inputs: tuple, kwargs: Mapping[str, object]) -> None:
@@ -308,13 +300,9 @@ def run_on_meta(name: str, run: Callable[[], object], inputs: tuple) -> object:
     except EvaluationError:
         raise
     except Exception as error:  # noqa: BLE001 - torch raises what it likes
-        seen = [tensor_shape_text(v) for v in flatten_tensors(inputs)]
+        seen = [str(tuple(tensor.shape)) for tensor in flatten_tensors(inputs)]
         more = f" and {len(seen) - MOST_SHAPES:,} more" if len(seen) > MOST_SHAPES else ""
         several = f"its inputs are {', '.join(seen[:MOST_SHAPES])}{more}"
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else several
         fact = f"{name}: {describe_error(error)}" + (f" ({inputs_text})" if seen else "")
         raise EvaluationError(fact, error_help(error, FORWARD_HELP)) from None
-
-
-def tensor_shape_text(tensor: torch.Tensor) -> str:
-    return str(tuple(tensor.shape))

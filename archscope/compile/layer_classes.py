@@ -65,8 +65,9 @@ class LayerClass(SpecValue):
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         given = (*args, *kwargs.values())
         if any(has_tensor(v) for v in given):
-            cure = next(filter(None, map(linspace_help, given)), f"arguments first, then inputs: {self.name}(…)(x)")
-            raise EvaluationError(f"{self.name} is given a tensor where its arguments stand", cure)
+            example = f"arguments first, then inputs: {self.name}(…)(x)"
+            suggestion = next(filter(None, map(linspace_help, given)), example)
+            raise EvaluationError(f"{self.name} is given a tensor where its arguments stand", suggestion)
         if has_unknown(given):
             return UNKNOWN
         if isinstance(self.source, type):  # a layer of torch.nn is made before the run, so its numbers must be known

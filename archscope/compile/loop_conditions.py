@@ -41,8 +41,8 @@ class LoopConditions:
         self, session: CompileSession, condition: Expression, scope: Scope, *, otherwise: bool = False
     ) -> None:
         """Evaluate a condition that reads names of the loops around it, once for all turns."""
-        loops = [one for one in scope.chain() if one.loop is not None][::-1]
-        names = {*LOOP_NAMES, *(name for one in loops for name in bound_names(one))}
+        loops = [outer for outer in scope.chain() if outer.loop is not None][::-1]
+        names = {*LOOP_NAMES, *(name for loop in loops for name in bound_names(loop))}
         if not loops or not names.intersection(names_in(condition.tree)):
             return
         outer = sorted(outer_names(condition, loops, names))
@@ -86,8 +86,8 @@ def names_in_data(value: Data) -> Iterator[str]:
 def outer_names(condition: Expression, loops: Sequence[Scope], names: set[str]) -> set[str]:
     """Return the names that a condition and its loops read from outside: params, arguments, sizes."""
     read = {*names_in(condition.tree)}
-    for one in loops:
-        read |= {name for name in names_in_data(loop_range(one)) if one.find(name) is not MISSING}
+    for loop in loops:
+        read |= {name for name in names_in_data(loop_range(loop)) if loop.find(name) is not MISSING}
     return read - names - set(NUMBER_FUNCTIONS)
 
 
@@ -100,17 +100,18 @@ def find_truths(
     not read its items; then other values are tried, so that a switch of the block is not reported.
     """
     unsure, found = {True, False}, set[bool]()
-    items = {name for one in loops for name in bound_names(one)}
+    items = {name for loop in loops for name in bound_names(loop)}
     if outer and (len(outer) > 1 or len(loops) > 1 or items.intersection(names_in(condition.tree))):
         return unsure
     if outer and not is_loop_length(loops[0], outer[0]):
         return unsure
     try:
         for given in alternative_values(outer[0], compile_time_value(loops[0].find(outer[0]))) if outer else [{}]:
-            turns = product(*(turn_bindings(session, one, given) for one in loops))
+            turns = product(*(turn_bindings(session, loop, given) for loop in loops))
             for number, turn in enumerate(turns):
                 names = {name: value for part in turn for name, value in part.items()}
-                value = condition_value(session, condition, loops[-1], {**given, **names})
+                turn_scope = Scope(loops[-1], {**given, **names})
+                value = session.evaluator(turn_scope, ignore_turn_problem).value(condition)
                 found.add(bool(value))
                 if len(found) > 1 or number > MAX_TURNS or value is UNKNOWN or isinstance(value, SpecValue):
                     return unsure
@@ -152,12 +153,6 @@ def turn_bindings(session: CompileSession, scope: Scope, given: Mapping[str, obj
         if not isinstance(row, (list, tuple)) or len(row) != len(names):
             raise EvaluationError("the turns are not known")
         yield {"i": i, "first": i == 0, "last": i == len(items) - 1, **dict(zip(names, row, strict=True))}
-
-
-def condition_value(
-    session: CompileSession, condition: Expression, scope: Scope, names: Mapping[str, object]
-) -> object:
-    return session.evaluator(Scope(scope, dict(names)), ignore_turn_problem).value(condition)
 
 
 def ignore_turn_problem(_span: Span, _message: str, _help: str = "") -> None:

@@ -106,8 +106,8 @@ def loop_items(compiler: StepCompiler, loop: For, prev: object, scope: Scope, pa
     compiler.assign_sites(before, path, loop.items.span, lambda _: data_text(loop.items))
     if items is not UNKNOWN and not isinstance(items, (list, tuple, RuntimeList)):
         example = "for example in: [16, 32, 64]; range(n) makes a list of numbers, x.unbind(1) one of tensors"
-        cure = linspace_help(items) or example
-        raise EvaluationError(f"for … in: takes a list, not {describe_value(items)}", cure)
+        help = linspace_help(items) or example
+        raise EvaluationError(f"for … in: takes a list, not {describe_value(items)}", help)
     return items
 
 

@@ -69,7 +69,7 @@ def mark_open_rank(result: object) -> Any:
     return (list if isinstance(result, list) else tuple)(mark_open_rank(part) for part in result)
 
 
-def have_same_ranks(one: object, other: object) -> bool:
+def have_same_ranks(first: object, second: object) -> bool:
     """Return whether the tensors in two nested values have equal ranks, fixed or dependent on sizes in both."""
-    left, right = flatten_tensors(one), flatten_tensors(other)
+    left, right = flatten_tensors(first), flatten_tensors(second)
     return [(t.dim(), has_open_rank(t)) for t in left] == [(t.dim(), has_open_rank(t)) for t in right]

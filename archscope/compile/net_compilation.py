@@ -96,10 +96,11 @@ def compile_net(
         _compile_for_shapes, library, variant, settings=fixed_params, train=train, allow_python=allow_python
     )
     options = {"batch": _batch_size(spec, overrides, batch or 1), "train": train, "allow_python": allow_python}
-    at_home = partial(_compile_for_shapes, library, variant, {}, settings=settings, **options)
-    elsewhere = bool(overrides) and bool(plan.expected) and _has_other_sizes(plan, at_home)
-    foreign = inapplicable_figures(elsewhere or bool(changed_params(spec, variant, settings or {})), options["batch"])
-    unjudged = tuple(e for e in plan.expected if e.key in foreign or (elsewhere and e.fixed))
+    at_own_sizes = partial(_compile_for_shapes, library, variant, {}, settings=settings, **options)
+    resized = bool(overrides) and bool(plan.expected) and _has_other_sizes(plan, at_own_sizes)
+    changed = resized or bool(changed_params(spec, variant, settings or {}))
+    inapplicable = inapplicable_figures(changed, options["batch"])
+    unjudged = tuple(e for e in plan.expected if e.key in inapplicable or (resized and e.fixed))
     expected = tuple(e for e in plan.expected if e not in unjudged)
     return replace(plan, expected=expected, unjudged=unjudged, input_params=sized, compile_at=again, notes=notes)
 
@@ -118,10 +119,10 @@ def _batch_size(spec: Spec, overrides: Sequence[InputOverride], batch: int) -> i
     return next(sizes, batch)
 
 
-def _has_other_sizes(plan: Plan, at_home: Callable[..., Plan]) -> bool:
+def _has_other_sizes(plan: Plan, at_own_sizes: Callable[..., Plan]) -> bool:
     """Return whether a plan's inputs have other sizes than the file says."""
     try:
-        return [i.shape for i in plan.inputs] != [i.shape for i in at_home(strict=False).inputs]
+        return [i.shape for i in plan.inputs] != [i.shape for i in at_own_sizes(strict=False).inputs]
     except SpecError:  # the net cannot be compiled at the file's own sizes
         return True
 
@@ -130,8 +131,9 @@ def _check_given_once(context: FileContext, settings: Mapping[str, object], size
     """Raise UsageError if a param that is an input's dimension is given as two different numbers."""
     for name, size in sizes.items():
         if name in settings and (said := context.scope.find(name)) != size:
-            cure = f"leave {name} out, it is the input's size, or give the input {said}"
-            raise UsageError(f"the param {name} is given as {describe_value(said)}, and as {size} by the input", cure)
+            suggestion = f"leave {name} out, it is the input's size, or give the input {said}"
+            fact = f"the param {name} is given as {describe_value(said)}, and as {size} by the input"
+            raise UsageError(fact, suggestion)
 
 
 def _check_param_names(spec: Spec, settings: Mapping[str, object]) -> None:
@@ -142,17 +144,17 @@ def _check_param_names(spec: Spec, settings: Mapping[str, object]) -> None:
             raise UsageError(f"{spec.file} has no param {name!r}", near)
 
 
-def inapplicable_figures(otherwise: bool, batch: int) -> frozenset[str]:
+def inapplicable_figures(changed: bool, batch: int) -> frozenset[str]:
     """Return the expected figures that do not apply to this run: they hold for the file's own sizes and one input."""
-    if otherwise:
+    if changed:
         return frozenset(["params", "macs"])
     return frozenset(["macs"]) if batch != 1 else frozenset()
 
 
 def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting | object]) -> list[str]:
     """Return the params that are set to another value than in this variant."""
-    own = {one.name: one.value for one in (*spec.params, *variant.settings)}
-    return [name for name, one in settings.items() if not (isinstance(one, Setting) and one.value == own.get(name))]
+    own = {setting.name: setting.value for setting in (*spec.params, *variant.settings)}
+    return [name for name, v in settings.items() if not (isinstance(v, Setting) and v.value == own.get(name))]
 
 
 def warn_unused_params(session: CompileSession, spec: Spec) -> None:
@@ -179,7 +181,7 @@ def _add_batch(
     for place, override in enumerate(found):
         if len(override.shape) + 1 == ranks.get(override.name, 0):
             found[place] = replace(override, shape=(batch or 1, *override.shape))
-            shapes = [units.format_shape(one.shape) for one in (override, found[place])]
+            shapes = [units.format_shape(o.shape) for o in (override, found[place])]
             notes.append(
                 f"{override.name}: {shapes[0]} was taken as one example, {shapes[1]}, as the spec's input has N"
             )
@@ -338,8 +340,8 @@ def _find_parameter(
             if full == wanted:
                 return full, shape
             names.append(full)
-    cure = did_you_mean(path, names) or "paths are labels and positions joined by dots: head.weight"
-    session.report(span, f"tie: there is no parameter {path!r}", cure)
+    suggestion = did_you_mean(path, names) or "paths are labels and positions joined by dots: head.weight"
+    session.report(span, f"tie: there is no parameter {path!r}", suggestion)
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archscope.compile.built_net import enumerate_list, reverse_list, to_float, to_int, zip_list
 from archscope.compile.runtime_numbers import (
@@ -22,9 +22,6 @@ from archscope.compile.runtime_numbers import (
 )
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS
 from archscope.spec.spec_values import UNKNOWN, SpecValue, call_number_function, has_unknown
-
-if TYPE_CHECKING:
-    from archscope.compile.block_use import BlockUse
 
 LIST_FUNCTIONS: Mapping[str, Callable] = {
     "range": range,
@@ -64,7 +61,7 @@ def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: object) -> 
     text = f"{name}({', '.join(map(runtime_text, given))})"
     if name in LIST_FUNCTIONS and can_pass_at_runtime(args) and not kwargs:
         metas = call_number_function(name, NUMBER_FUNCTIONS[name], meta_values(args), {})
-        use: Any = host or find_owning_use(args)
+        use: Any = host or next(reading.owner for reading in find_read_numbers(args))
         result = use.list_call(LIST_FUNCTIONS[name], args, metas, text)
         result.sample_item = 0 if name == "range" else None
         return result
@@ -88,11 +85,6 @@ def bind_positional(function: Callable, args: tuple, kwargs: dict) -> tuple[tupl
     except (TypeError, ValueError):
         bound = None
     return (bound.args, bound.kwargs) if bound is not None else (args, kwargs)
-
-
-def find_owning_use(value: object) -> BlockUse:
-    """Return the use of a block whose graph the first run-time number or list in a value belongs to."""
-    return next(reading.owner for reading in find_read_numbers(value))
 
 
 def is_runtime_value(value: object) -> bool:

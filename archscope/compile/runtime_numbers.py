@@ -345,10 +345,9 @@ class RuntimeList(SpecValue):
                 )
             return self.item(use, index)
         except IndexError:
-            cure = f"indices go from 0 to {len(self.meta_items) - 1}" if self.meta_items else "the list is empty"
-            raise EvaluationError(
-                f"there is no index {runtime_text(index)} in a list of {len(self.meta_items)} items", cure
-            ) from None
+            suggestion = f"indices go from 0 to {len(self.meta_items) - 1}" if self.meta_items else "the list is empty"
+            fact = f"there is no index {runtime_text(index)} in a list of {len(self.meta_items)} items"
+            raise EvaluationError(fact, suggestion) from None
         except TypeError:
             raise EvaluationError(f"{self.what} cannot be indexed with {runtime_text(index)}") from None
 

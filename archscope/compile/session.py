@@ -309,7 +309,10 @@ class CompileSession:
     def call_inputs(self, layer: Layer, args: tuple, kwargs: dict) -> tuple[GraphTensor, ...]:
         """Return the inputs of a block's call, in the block's own order. Raises EvaluationError."""
         source = layer.kind.source
-        block = source.block if isinstance(source, BlockSource) else inputs_block(source.spec)
+        if isinstance(source, BlockSource):
+            block = source.block
+        else:  # a whole file as a block: only its inputs matter here
+            block = Block(source.spec.name, (), (), source.spec.span, source.spec.inputs)
         return self.order_inputs(layer.kind.name, block, args, kwargs)
 
     def plan_block(
@@ -326,13 +329,8 @@ class CompileSession:
 
 
 def _refuse_imported_module(name: str, file: str) -> object:
-    cure = f"give the block an argument for it: Block({name})"
-    raise EvaluationError(f"module {name} belongs to the net of {file}, and only its blocks are imported", cure)
-
-
-def inputs_block(spec: Spec) -> Block:
-    """Return a file's inputs as those of a block."""
-    return Block(spec.name, (), (), spec.span, spec.inputs)
+    suggestion = f"give the block an argument for it: Block({name})"
+    raise EvaluationError(f"module {name} belongs to the net of {file}, and only its blocks are imported", suggestion)
 
 
 def as_param_value(value: object) -> object:

@@ -129,12 +129,9 @@ def constructor_text(cls: type, *, defaults: int = 2) -> str:
             shown.append("…")
             break
         defaults -= optional
-        shown.append(f"{parameter.name}={_default_text(parameter.default)}" if optional else parameter.name)
+        default = getattr(parameter.default, "__name__", repr(parameter.default))
+        shown.append(f"{parameter.name}={default}" if optional else parameter.name)
     return f"{cls.__name__}({', '.join(shown)})"
-
-
-def _default_text(value: object) -> str:
-    return str(getattr(value, "__name__", repr(value)))
 
 
 @dataclass(frozen=True)

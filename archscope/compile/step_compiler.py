@@ -335,9 +335,9 @@ class StepCompiler:
         parameter = parameters.get(label.name) if label else None
         if label is None or (parameter is not None and not can_be_word(parameter)):
             takes = "true or false" if parameter is not None and isinstance(parameter.default, bool) else "numbers"
-            cure = self.use.session.evaluator(scope).suggest_name(word) or f"write {takes}"
+            suggestion = self.use.session.evaluator(scope).suggest_name(word) or f"write {takes}"
             what = label.name if label else "this argument"
-            self.use.report(value.span, f"{kind.name}: {what} takes {takes}, not the word {word!r}", cure)
+            self.use.report(value.span, f"{kind.name}: {what} takes {takes}, not the word {word!r}", suggestion)
             return UNKNOWN
         return word
 

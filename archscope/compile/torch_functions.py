@@ -100,17 +100,14 @@ def language_functions() -> Mapping[str, FunctionEntry]:
         target = getattr(torch, name, None) if name not in _split_names(CAST_NAMES, VARIADIC_NAMES) else None
         if target is not None or hasattr(torch.Tensor, name):
             table[name] = FunctionEntry(target if callable(target) else name)
+    excluded = RANDOM_FUNCTIONS | NOT_FUNCTIONS
     for name, target in vars(torch.nn.functional).items():
-        if _is_layer_function(name, target):
+        public = name.islower() and not name.startswith("_") and not name.endswith("_")
+        if public and name not in excluded and callable(target) and not isinstance(target, type):
             table[name] = FunctionEntry(target)
     for name in CREATION_NAMES.split():
         table[name] = FunctionEntry(getattr(torch, name), creates=True)
     return table
-
-
-def _is_layer_function(name: str, target: object) -> bool:
-    public = name.islower() and not name.startswith("_") and not name.endswith("_")
-    return public and callable(target) and not isinstance(target, type) and name not in RANDOM_FUNCTIONS | NOT_FUNCTIONS
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""A plain, eager interpreter of the language: a parsed spec, a built net's weights and inputs → what the net gives.
+"""A plain, eager interpreter of the language: a parsed spec, a built net's weights and inputs → the net's output.
 
 It runs the steps in Python on the tensors it is given, as a hand-written `forward` would: sizes are ints, numbers are
 Python's, and nothing is compiled. What the language means is taken from docs/language.md; of `archscope` it uses the
@@ -59,7 +59,7 @@ from tests.compile.interpreter_values import (
 
 @dataclass
 class Run:
-    """What a run gave, and what its structure may hang on: conditions, layers and shapes of parameters."""
+    """The output of a run, and what may determine its structure: conditions, layers and shapes of parameters."""
 
     value: Any
     decisions: list[tuple[Any, ...]] = field(default_factory=list)
@@ -73,10 +73,10 @@ def run(
     variant: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Runs a spec's net at the sizes of `inputs`, with the weights of `built`."""
+    """Run a spec's net at the sizes of `inputs`, with the weights of `built`."""
     chosen = chosen_variant(library.root, variant)
-    given = {one.name: one.value for one in library.root.params} | {one.name: one.value for one in chosen.settings}
-    given |= {name: one.value for name, one in parse_settings(settings or {}).items()}
+    given = {setting.name: setting.value for setting in (*library.root.params, *chosen.settings)}
+    given |= {name: setting.value for name, setting in parse_settings(settings or {}).items()}
     file = File(library, library.root, given)
     interpreter = Interpreter(built)
     value = interpreter.net(file, tuple(inputs), {}, "", sized=True)
@@ -84,15 +84,15 @@ def run(
 
 
 def chosen_variant(spec: Spec, name: str | None) -> Variant:
-    """The variant of that name, with the values of its row of the matrix; the first one for None."""
+    """Return the variant of that name, with the values of its row of the matrix; the first one for None."""
     plain = spec.variants or (Variant("", (), (), spec.span),)
-    columns = [[(one.name, value) for value in items(one.value)] for one in spec.matrix]
+    columns = [[(param.name, value) for value in items(param.value)] for param in spec.matrix]
     found = []
     for base, row in product(plain, product(*columns)):
         words = [f"{param}={written(value)}" for param, value in row]
         settings = (*base.settings, *(Setting(param, value, spec.span) for param, value in row))
         found.append(Variant(",".join(filter(None, [base.name, *words])), settings, (), spec.span))
-    return next(one for one in found if name is None or one.name == name)
+    return next(variant for variant in found if name is None or variant.name == name)
 
 
 def items(data: Data) -> tuple[Data, ...]:
@@ -104,17 +104,17 @@ def written(data: Data) -> str:
 
 
 class Interpreter(Expressions):
-    """Steps; what an expression gives is worked out by `Expressions`."""
+    """Runs steps; `Expressions` evaluates their expressions."""
 
     # ------------------------------------------------------------ nets, blocks, modules
     def net(self, file: File, inputs: tuple[Any, ...], args: Mapping[str, Any], path: str, *, sized: bool) -> Any:
-        """A file's net. sized: whether params that stand alone as a dimension take the inputs' sizes."""
+        """Return the output of a file's net. sized: whether params that are dimensions get the inputs' sizes."""
         spec = file.spec
         assert spec.layers is not None
         frame = Frame(file, path)
-        for one, value in zip(spec.inputs, inputs, strict=True):
-            frame.names[one.name] = value
-            for dim, size in zip(one.dims or (), value.shape, strict=True):
+        for entry, value in zip(spec.inputs, inputs, strict=True):
+            frame.names[entry.name] = value
+            for dim, size in zip(entry.dims or (), value.shape, strict=True):
                 if dim.text in file.params and sized:
                     file.params[dim.text] = Constant(size, dim.span)
                 elif dim.text.isidentifier() and dim.text not in file.params:
@@ -124,20 +124,20 @@ class Interpreter(Expressions):
         return self.body_value(spec.layers, spec.returns, frame, inputs[0])
 
     def block(self, made: Made, inputs: tuple[Any, ...], named: Mapping[str, Any], path: str) -> Any:
-        """One use of a block, at the path where it stands."""
+        """Return the output of one use of a block, at its path."""
         use = made.what
         assert isinstance(use, BlockUse)
         if use.block is None:
             return self.imported_net(made, inputs, path)
         block, frame = use.block, Frame(use.file, path, lets=use.block.let, modules=use.block.modules)
         declared = block.inputs or (Input("x", None, block.span),)
-        values = dict(zip((one.name for one in declared), inputs, strict=False)) | dict(named)
+        values = dict(zip((entry.name for entry in declared), inputs, strict=False)) | dict(named)
         frame.names |= values
-        given = dict(zip((one.name for one in block.arguments), made.args, strict=False)) | dict(made.kwargs)
+        given = dict(zip((argument.name for argument in block.arguments), made.args, strict=False)) | dict(made.kwargs)
         frame.names |= given
-        for one in declared:
-            if one.dims is not None:
-                self.name_dimensions(frame, one.dims, values[one.name])
+        for entry in declared:
+            if entry.dims is not None:
+                self.name_dimensions(frame, entry.dims, values[entry.name])
         self.name_features(frame, values[declared[0].name])
         for argument in block.arguments:
             if argument.name not in given:
@@ -146,12 +146,12 @@ class Interpreter(Expressions):
         return self.body_value(block.layers, block.returns, frame, values[declared[0].name])
 
     def imported_net(self, made: Made, inputs: tuple[Any, ...], path: str) -> Any:
-        """Another file's net as a block: its params are its arguments, its variant one of them."""
+        """Return the output of another file's net as a block; its arguments are its params and its variant."""
         assert isinstance(made.what, BlockUse)
         file: File = made.what.file
         given = dict(made.kwargs)
         chosen = chosen_variant(file.spec, given.pop("variant", None))
-        data: dict[str, Any] = {one.name: one.value for one in (*file.spec.params, *chosen.settings)}
+        data: dict[str, Any] = {setting.name: setting.value for setting in (*file.spec.params, *chosen.settings)}
         return self.net(File(file.library, file.spec, data | given), inputs, {}, path, sized=False)
 
     def name_features(self, frame: Frame, value: Any) -> None:
@@ -162,7 +162,7 @@ class Interpreter(Expressions):
                 frame.names.setdefault("in_channels", value.shape[1])
 
     def name_dimensions(self, frame: Frame, dims: tuple[Expression, ...], value: torch.Tensor) -> None:
-        """Names the dimensions that have no name yet in this block, and checks the others."""
+        """Bind the dimensions whose names are new in this block, and check the others."""
         if len(dims) != value.dim():
             raise UnlikeError(f"{value.dim()} dimensions where {len(dims)} are wanted")
         for dim, size in zip(dims, value.shape, strict=True):
@@ -182,7 +182,7 @@ class Interpreter(Expressions):
         return self.data(returns, scope)
 
     def applied(self, made: Any, inputs: tuple[Any, ...], named: Mapping[str, Any], path: str) -> Any:
-        """A layer, a block or an entry of `modules`, on values."""
+        """Return the output of a layer, a block or an entry of `modules` for these values."""
         if isinstance(made, Shared):
             return self.applied(made.made, inputs, named, made.path)
         made = made if isinstance(made, Made) else Made(made)
@@ -203,7 +203,7 @@ class Interpreter(Expressions):
 
     # ------------------------------------------------------------ steps
     def steps(self, steps: Steps, scope: Scope, path: str) -> None:
-        """Runs a list; its labels and its last value stay in `scope`."""
+        """Run a list of steps; its labels and its last value are bound in `scope`."""
         forms = [step for step in steps if step.target is None and names_its_parts(step.body)]
         for position, step in enumerate(steps):
             lone = len(forms) == 1 and forms[0] is step and step.loop is None
@@ -211,7 +211,7 @@ class Interpreter(Expressions):
             self.step(step, scope, here)
 
     def step(self, step: Step, scope: Scope, path: str) -> Entry:
-        """One step: its value goes to `prev` and to its labels."""
+        """Run one step; bind its value to `prev` and to its labels."""
         if step.when is not None:
             true = self.truth(self.value(step.when, scope))
             self.decisions.append(("when", path, true))
@@ -227,14 +227,14 @@ class Interpreter(Expressions):
         if isinstance(step.target, Label):
             scope.labels[step.target.name] = entry
         elif step.target is not None:
-            self.take_apart(step.target, entry.value, scope)
+            self.unpack(step.target, entry.value, scope)
             kept = names_of(step.target)
             lone = scope.labels[kept[0]].value if len(kept) == 1 else Missing("several labels")
             scope.labels["prev"] = Entry(lone)
         return entry
 
     def turns(self, step: Step, scope: Scope, path: str, start: Entry) -> Entry:
-        """The body, once, or for every turn of the loop."""
+        """Run the body once, or in every turn of the loop."""
         if step.loop is None:
             return self.body(step.body, scope.inner(prev=start), path)
         rows = self.rows(step.loop, scope)
@@ -249,16 +249,16 @@ class Interpreter(Expressions):
         return Entry(entry.value)
 
     def rows(self, loop: Any, scope: Scope) -> list[dict[str, Any]]:
-        """The names of each turn."""
+        """Return the names of each turn."""
         if isinstance(loop, Repeat):
             return [{}] * self.value(loop.count, scope)
         found = self.data(loop.items, scope)
         if loop.single:
             return [{loop.names[0].name: item} for item in found]
-        return [dict(zip((one.name for one in loop.names), row, strict=True)) for row in found]
+        return [dict(zip((label.name for label in loop.names), row, strict=True)) for row in found]
 
     def body(self, body: Any, scope: Scope, path: str) -> Entry:
-        """What stands below a subject; `scope` is a fresh one, whose `prev` is where it starts."""
+        """Run the body of a step; `scope` is a new one, whose `prev` is the start value."""
         match body:
             case Expression():
                 return Entry(self.step_value(body, scope, path))
@@ -279,7 +279,7 @@ class Interpreter(Expressions):
         return Entry(scope.labels["prev"].value, members)
 
     def branch(self, steps: Steps, scope: Scope, path: str) -> Entry:
-        """Steps on `prev`; one step without a label stands at the branch's own path."""
+        """Run steps on `prev`; a single step without a label has the path of the branch."""
         inner = scope.inner(prev=scope.lookup_label("prev"))
         if len(steps) == 1 and steps[0].target is None:
             self.step(steps[0], inner, path)
@@ -309,25 +309,25 @@ class Interpreter(Expressions):
         return Entry(reduce(added if form.kind == "add" else torch.mul, values), found)
 
     def step_value(self, expression: Expression, scope: Scope, path: str) -> Any:
-        """An expression as a step: a layer, a block, a function or a call of one without a tensor is put on `prev`."""
+        """Evaluate an expression as a step: a layer, block or function without a tensor is applied to `prev`."""
         value = self.step_expression(expression, scope, path)
         if isinstance(value, (Layer, BlockUse, Made, Shared)):
             return self.applied(value, (self.prev(scope),), {}, path)
         return called(value.name, (self.prev(scope),), {}, on_prev=True) if isinstance(value, Function) else value
 
-    def take_apart(self, target: Target, value: Any, scope: Scope) -> None:
+    def unpack(self, target: Target, value: Any, scope: Scope) -> None:
         if isinstance(target, Label):
             scope.labels[target.name] = Entry(value)
             return
         parts = value.unbind(0) if isinstance(value, torch.Tensor) else value
         if len(parts) != len(target):
             raise UnlikeError(f"{len(parts)} values for {len(target)} labels")
-        for one, part in zip(target, parts, strict=True):
-            self.take_apart(one, part, scope)
+        for inner, part in zip(target, parts, strict=True):
+            self.unpack(inner, part, scope)
 
 
 def names_of(target: Target) -> list[str]:
-    """The labels of a target that are kept."""
+    """Return the labels of a target, without `_`."""
     if isinstance(target, Label):
         return [target.name] if target.name != "_" else []
     return [name for part in target for name in names_of(part)]
@@ -338,12 +338,12 @@ def target_place(target: Target | None) -> str:
 
 
 def place(step: Step, position: int) -> str:
-    """A step's own part of a path: its (first) label, or its position."""
+    """Return a step's part of a path: its (first) label, or its position."""
     return target_place(step.target) or str(position)
 
 
 def names_its_parts(body: Any) -> bool:
-    """Whether it is a form that needs no level of its own: branches without names are numbered, as steps are."""
+    """Return whether a form adds no level to paths: branches without names are numbered, as steps are."""
     return isinstance(body, Residual) or (isinstance(body, Join) and body.branches[0].name is not None)
 
 
@@ -352,7 +352,7 @@ def join(path: str, part: str) -> str:
 
 
 def added(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """A sum that does not broadcast."""
+    """Return a sum that does not broadcast."""
     if left.shape != right.shape:
         raise UnlikeError(f"{tuple(left.shape)} + {tuple(right.shape)}")
     return left + right

@@ -18,7 +18,7 @@ from tests.compile.interpreter_values import (
     BlockUse,
     Function,
     Layer,
-    Little,
+    LetFunction,
     Made,
     Missing,
     Shared,
@@ -66,7 +66,7 @@ class Places:
 
 
 class Expressions:
-    """What expressions give. A built net is asked for the layers and parameters that they name."""
+    """Evaluates expressions; the layers and parameters that they name are those of a built net."""
 
     def __init__(self, built: nn.Module) -> None:
         self.built = built
@@ -75,7 +75,7 @@ class Expressions:
 
     # ------------------------------------------------------------ the built net
     def member(self, path: str) -> Any:
-        """The module or parameter at a path; a label that a module has as an attribute stands there with `_`."""
+        """Return the module or parameter at a path; a label that is an attribute of modules has an added `_`."""
         found: Any = self.built
         for part in path.split("."):
             taken = found._modules.keys() | found._parameters.keys()
@@ -87,7 +87,7 @@ class Expressions:
 
     # ------------------------------------------------------------ names
     def lookup(self, name: str, scope: Scope) -> Any:
-        """What a name means, in the order of section 8."""
+        """Return the value of a name, in the order of section 8."""
         try:
             return self.known(scope.lookup_label(name).value)
         except KeyError:
@@ -105,7 +105,7 @@ class Expressions:
         return self.of_file(name, file, frame)
 
     def of_file(self, name: str, file: File, frame: Frame) -> Any:
-        """A param, a constant, a shared module or a block of the file; or what torch has under that name."""
+        """Return a param, constant, shared module or block of the file; else the layer or function of torch."""
         net = file.net or Frame(file, "")
         outside = Scope(net if frame is net else Frame(file, net.path))
         if name in file.params:
@@ -127,13 +127,15 @@ class Expressions:
         return of_torch(name)
 
     def param(self, value: Any, scope: Scope) -> Any:
-        """A param's value; a name that means nothing is a word."""
+        """Return a param's value; an unknown name is a word."""
         if isinstance(value, (Constant, Expression, Word, Items, Table)):
             return self.data(value, scope, words=True)
         return value
 
     def defined(self, definition: Definition, scope: Scope) -> Any:
-        return Little(definition, scope) if definition.arguments is not None else self.data(definition.value, scope)
+        return (
+            LetFunction(definition, scope) if definition.arguments is not None else self.data(definition.value, scope)
+        )
 
     def shared(self, declared: DeclaredModule, scope: Scope, path: str) -> Shared:
         body = declared.body
@@ -151,7 +153,7 @@ class Expressions:
 
     # ------------------------------------------------------------ data and long forms
     def data(self, data: Data, scope: Scope, *, words: bool = False) -> Any:
-        """YAML's values. words: whether an expression with an unknown name is a word."""
+        """Return the values of YAML data. words: whether an expression with an unknown name is a word."""
         match data:
             case Constant():
                 return data.value
@@ -176,7 +178,7 @@ class Expressions:
 
     # ------------------------------------------------------------ expressions
     def step_expression(self, expression: Expression, scope: Scope, path: str) -> Any:
-        """A step's expression; a call of a function without a tensor among its arguments is put on `prev`."""
+        """Return a step's expression; a function call without a tensor argument is applied to `prev`."""
         before, self.places = self.places, Places(path, self.count(expression.tree, scope))
         try:
             tree = expression.tree
@@ -192,7 +194,7 @@ class Expressions:
             self.places = before
 
     def count(self, tree: ast.expr, scope: Scope) -> int:
-        """How many layers, blocks and parameters of its own an expression makes."""
+        """Return how many layers, blocks and parameters an expression makes."""
         found = 0
         inner: list[ast.AST] = list(ast.iter_child_nodes(tree))
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
@@ -266,7 +268,7 @@ class Expressions:
         return value
 
     def ternary(self, node: ast.IfExp, scope: Scope) -> Any:
-        """One of two values."""
+        """Return one of two values."""
         true = self.truth(self.eval(node.test, scope))
         self.decisions.append(("condition", ast.unparse(node.test), true))
         return self.eval(node.body if true else node.orelse, scope)
@@ -294,7 +296,7 @@ class Expressions:
         return value.shape
 
     def entry(self, node: ast.expr, scope: Scope) -> Entry | None:
-        """The label that `stem.early` stands for."""
+        """Return the label of `stem.early`."""
         if isinstance(node, ast.Name):
             try:
                 return scope.lookup_label(node.id)
@@ -324,8 +326,8 @@ class Expressions:
                 return self.applied(callee, args, kwargs, self.places.next())
             case Shared():
                 return self.applied(callee, args, kwargs, callee.path)
-            case Little():
-                return self.little(callee, args, kwargs)
+            case LetFunction():
+                return self.call_let_function(callee, args, kwargs)
             case Function("Parameter"):
                 return self.parameter(args)
             case Function():
@@ -340,15 +342,15 @@ class Expressions:
             raise UnlikeError(f"{path} is no parameter of shape {shape}")
         return found
 
-    def little(self, function: Little, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """A little function, in the scope that it was written in."""
+    def call_let_function(self, function: LetFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return the result of a function of `let`, evaluated in the scope of its definition."""
         arguments = function.definition.arguments or ()
         scope = Scope(function.scope.frame, function.scope)
-        scope.names |= dict(zip((one.name for one in arguments), args, strict=False)) | dict(kwargs)
-        for one in arguments:
-            if one.name not in scope.names:
-                assert one.default is not None, one.name
-                scope.names[one.name] = self.value(one.default, scope)
+        scope.names |= dict(zip((argument.name for argument in arguments), args, strict=False)) | dict(kwargs)
+        for argument in arguments:
+            if argument.name not in scope.names:
+                assert argument.default is not None, argument.name
+                scope.names[argument.name] = self.value(argument.default, scope)
         return self.data(function.definition.value, scope)
 
     def applied(self, made: Any, inputs: tuple[Any, ...], named: Mapping[str, Any], path: str) -> Any:
@@ -356,7 +358,7 @@ class Expressions:
 
 
 def of_torch(name: str) -> Any:
-    """A layer, a function, a constant or a dtype."""
+    """Return a layer, a function, a constant or a dtype."""
     if name == "Parameter":
         return Function(name)
     if name[:1].isupper() and isinstance(getattr(nn, name, None), type):

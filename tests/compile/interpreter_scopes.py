@@ -1,4 +1,4 @@
-"""Where the plain interpreter looks names up: a list's labels, a block's names, a file's names."""
+"""The scopes of the plain interpreter: a list's labels, a block's names, a file's names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archscope.spec.model import DeclaredModule, Definition, Library, Spec
 
 @dataclass(frozen=True)
 class Entry:
-    """What a label stands for: a value, and what can be reached through it."""
+    """The value of a label, and the labels inside it."""
 
     value: Any
     members: Mapping[str, Entry] = field(default_factory=dict)
@@ -25,18 +25,18 @@ class File:
         self.net: Frame | None = None
 
     def imported(self, name: str) -> tuple[File, str] | None:
-        """The file that a name comes from, and what it is called there."""
-        for one in self.spec.imports:
-            for there, here in one.names:
+        """Return the file that a name is imported from, and its name there."""
+        for entry in self.spec.imports:
+            for there, here in entry.names:
                 if here == name:
-                    other = self.library.files[one.file]
+                    other = self.library.files[entry.file]
                     return File(self.library, other, {p.name: p.value for p in other.params}), there.name
         return None
 
 
 @dataclass
 class Frame:
-    """One use of a block or net: its inputs, dimensions and arguments, and where it stands."""
+    """One use of a block or net: its inputs, dimensions and arguments, and its path."""
 
     file: File
     path: str
@@ -58,7 +58,7 @@ class Scope:
         return Scope(self.frame, self, {"prev": prev})
 
     def lookup_label(self, name: str) -> Entry:
-        """The label in this list or one around it. Raises KeyError."""
+        """Return the label in this list or an enclosing one. Raises KeyError."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.labels:

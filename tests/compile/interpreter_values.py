@@ -1,4 +1,4 @@
-"""What the plain interpreter's expressions are made of: layers and functions by name → values, by torch alone.
+"""The values of the plain interpreter's expressions: layers and functions by name → values, by torch alone.
 
 Nothing here comes from `archscope.compile`: what a name means is taken from docs/language.md and from torch.
 """
@@ -20,11 +20,11 @@ from archscope.spec.model import Block, Definition
 
 
 class UnlikeError(RuntimeError):
-    """The built net does not hold the layer or parameter that the file asks for at these sizes."""
+    """The built net lacks the layer or parameter that the file describes at these sizes."""
 
 
 class UnknownNameError(LookupError):
-    """A name that means nothing where it stands."""
+    """An unknown name."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class Made:
 
 @dataclass(frozen=True)
 class Shared:
-    """An entry of `modules`: where it lives, and what it is."""
+    """An entry of `modules`: its path, and its layer or block."""
 
     path: str
     made: Made
 
 
 @dataclass(frozen=True)
-class Little:
-    """A little function of `let`, with the scope that it was written in."""
+class LetFunction:
+    """A function of `let`, with the scope of its definition."""
 
     definition: Definition
     scope: Any
@@ -76,19 +76,19 @@ class Function:
 
 @dataclass(frozen=True)
 class Missing:
-    """A value that may not be asked for."""
+    """A value that may not be read."""
 
     why: str
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """MobileNet's rule for channels."""
+    """Return a number of channels by MobileNet's rule."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 def listed(function: Callable[..., Any]) -> Callable[..., list[Any]]:
-    """The function, its result as a list."""
+    """Return the function, with its result as a list."""
     return lambda *args, **kwargs: list(function(*args, **kwargs))
 
 
@@ -120,11 +120,11 @@ LISTS = frozenset({"len", "range", "zip", "enumerate", "reversed"})
 """Functions of lists of anything, tensors too."""
 CONSTANTS = {"pi": math.pi, "inf": math.inf}
 FILLED = frozenset({"arange", "zeros", "ones", "full", "eye", "linspace", "tril_indices", "triu_indices", "Parameter"})
-"""What makes a tensor out of numbers, and so is not applied to `prev`."""
+"""Functions that make a tensor from numbers, so that they are not applied to `prev`."""
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
-    """The tensors in nested lists, tuples and mappings, in order."""
+    """Return the tensors in nested lists, tuples and mappings, in order."""
     if isinstance(value, torch.Tensor):
         return [value]
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
@@ -132,14 +132,14 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 
 
 def plain(value: Any) -> Any:
-    """An argument as torch takes it: a function's name there is a word."""
+    """Return an argument as torch takes it; a function becomes its name."""
     if isinstance(value, (list, tuple)) and not tensors_in(value):
         return tuple(plain(part) for part in value)
     return value.name if isinstance(value, Function) else value
 
 
 def called(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, on_prev: bool = False) -> Any:
-    """What a function gives: of numbers where no tensor is among its arguments, else of tensors.
+    """Return the result of a function: of numbers if no argument is a tensor, else of tensors.
 
     on_prev: whether the first argument is `prev`, put there by the application rule.
     """
@@ -150,7 +150,7 @@ def called(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, on_pr
 
 
 def tensor_function(name: str, *, methods_first: bool = False) -> Callable[..., Any]:
-    """A function of `torch.nn.functional`, of `torch`, or a method of tensors.
+    """Return a function of `torch.nn.functional`, of `torch`, or a method of tensors.
 
     methods_first: whether methods go before torch's functions, for `permute(0, 2, 1)` and others that take sizes so.
     """
@@ -188,40 +188,40 @@ FEATURES = {
 
 
 def inferred(name: str, inputs: tuple[torch.Tensor, ...]) -> dict[str, int]:
-    """The arguments that a layer's inputs tell."""
+    """Return the arguments that follow from a layer's inputs."""
     if name == "Bilinear":
-        return {f"in{place}_features": one.shape[-1] for place, one in enumerate(inputs, 1)}
+        return {f"in{place}_features": tensor.shape[-1] for place, tensor in enumerate(inputs, 1)}
     if name in CHANNELS:
         return {CHANNELS[name]: inputs[0].shape[1]}
     return {FEATURES[name]: inputs[0].shape[-1]} if name in FEATURES else {}
 
 
 def bound(name: str, made: Made, inputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:
-    """A layer's arguments by name, as PyTorch binds them; what is missing there and can be inferred is."""
+    """Return a layer's arguments by name, as PyTorch binds them; missing ones are inferred if possible."""
     kind = getattr(nn, name)
     signature = RECURRENT if name in ("LSTM", "GRU", "RNN") else inspect.signature(kind)
     args, kwargs = [plain(a) for a in made.args], {key: plain(a) for key, a in made.kwargs.items()}
     try:
         return dict(signature.bind(*args, **kwargs).arguments)
     except TypeError:
-        told = {key: value for key, value in inferred(name, inputs).items() if key not in kwargs}
-        left = [one for key, one in signature.parameters.items() if key not in told]
-        return told | signature.replace(parameters=left).bind(*args, **kwargs).arguments
+        known = {key: value for key, value in inferred(name, inputs).items() if key not in kwargs}
+        left = [parameter for key, parameter in signature.parameters.items() if key not in known]
+        return known | signature.replace(parameters=left).bind(*args, **kwargs).arguments
 
 
 def appearance(module: nn.Module) -> tuple[str, dict[str, Any]]:
-    """What a layer shows, and the shapes that it holds."""
+    """Return a layer's text, and the shapes of its state."""
     return str(module), {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
 def fresh(made: Made, inputs: tuple[torch.Tensor, ...]) -> nn.Module:
-    """The layer that the file asks for, for these inputs."""
+    """Return the layer that the file describes, for these inputs."""
     assert isinstance(made.what, Layer)
     return getattr(nn, made.what.name)(**bound(made.what.name, made, inputs))
 
 
 def expected_appearance(made: Made, inputs: tuple[torch.Tensor, ...]) -> tuple[str, dict[str, Any]]:
-    """How that layer looks; no random number is drawn."""
+    """Return the appearance of that layer; no random number is drawn."""
     assert isinstance(made.what, Layer)
     return appearance_of(made.what.name, tuple(sorted(bound(made.what.name, made, inputs).items())))
 

@@ -1,4 +1,4 @@
-"""Arguments in short are true: what a layer, a live module or a block was told, as tables show it."""
+"""Arguments in short: those of a layer, a live module or a block, as tables show them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_written_arguments_in_short(name, arguments, text):
     assert format_layer_arguments(name, arguments) == text
 
 
-def test_a_module_of_the_authors_own_has_no_arguments_in_short():
+def test_a_user_module_has_no_arguments_in_short():
     class Linear(nn.Linear):
         pass
 
@@ -182,7 +182,7 @@ layers:
         ("x * d", "x * d"),
     ],
 )
-def test_a_step_shows_values_where_names_stand_for_them(step: str, text: str) -> None:
+def test_a_step_shows_the_values_of_names(step: str, text: str) -> None:
     nodes = plan(BLOCK.replace("STEP", step)).block.graph.nodes
     sites = [node.meta.get("step") or node.meta.get("site") for node in nodes]
     shown = {f"{site.name} {site.text}".rstrip() for site in sites if site is not None and site.path == "0"}

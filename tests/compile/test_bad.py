@@ -12,7 +12,7 @@ from archscope.errors import SpecError
 from tests.badcases import BadCase, bad_cases, read_case
 
 CASES = bad_cases("compile")
-FOREIGN = re.compile(r"Traceback|__init__|<class|NoneType|\bfx\b|\w+Error\b|object at 0x")
+PYTHON_INTERNALS = re.compile(r"Traceback|__init__|<class|NoneType|\bfx\b|\w+Error\b|object at 0x")
 
 
 def problems_of(path: Path) -> SpecError:
@@ -30,8 +30,8 @@ def test_the_compiler_refuses_it_with_its_message(case: BadCase, monkeypatch: py
 
 @pytest.mark.law
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.stem)
-def test_its_text_is_for_people(case: BadCase) -> None:
-    assert not FOREIGN.search(str(problems_of(case.path)))
+def test_its_message_has_no_python_internals(case: BadCase) -> None:
+    assert not PYTHON_INTERNALS.search(str(problems_of(case.path)))
 
 
 def test_there_are_cases() -> None:

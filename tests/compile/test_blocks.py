@@ -70,7 +70,7 @@ def test_short_and_long_blocks_are_the_same() -> None:
         ("note: nothing", "Conv2d(in_channels + 1, 1)", "J", (1, 7, 8, 8)),
     ],
 )
-def test_inputs_are_named_and_measured(declared: str, body: str, use: str, shape: tuple[int, ...]) -> None:
+def test_inputs_and_their_dimensions_have_names(declared: str, body: str, use: str, shape: tuple[int, ...]) -> None:
     spec = f"""
 input: [N, 4, 8, 8]
 blocks:
@@ -299,7 +299,7 @@ layers:
         ("Local(10)", 15),
     ],
 )
-def test_let_has_constants_and_little_functions(use: str, width: int) -> None:
+def test_let_has_constants_and_functions(use: str, width: int) -> None:
     assert shape_of(LET.replace("USE", use)) == (1, width)
 
 

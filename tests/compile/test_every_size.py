@@ -24,6 +24,7 @@ import archscope
 from archscope.errors import SpecError
 from tests.compile.agreement import (
     Subject,
+    build_subject,
     disagreement,
     evaluated,
     outcome,
@@ -32,7 +33,6 @@ from tests.compile.agreement import (
     same_structure,
     seeded,
     step,
-    subject,
 )
 from tests.compile.interpreter_values import tensors_in
 from tests.compile.written import Shape, example
@@ -44,7 +44,7 @@ DIGIT = (2, 1, 28, 28)
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A spec, cut down where it is large; `first` is the shape of its input that it is built for."""
+    """A spec, with smaller params if it is large. first: the shape of the input that it is built for."""
 
     file: str
     first: Shape
@@ -108,59 +108,59 @@ def test_every_spec_is_a_case() -> None:
 
 @cache
 def built(case: Case, variant: str | None) -> Subject:
-    """The net for the case's first size."""
+    """Return the net for the case's first size."""
     path = str(ROOT / "specs" / case.file)
-    return subject(path, case.inputs(case.first), variant=variant, settings=case.set)
+    return build_subject(path, case.inputs(case.first), variant=variant, settings=case.set)
 
 
-def compiled(one: Subject, inputs: tuple[torch.Tensor, ...]) -> nn.Module | None:
-    """The spec compiled for these sizes, with the weights of `one`; None where it has others, or is none at all."""
-    shapes = {name.name: tuple(value.shape) for name, value in zip(one.library.root.inputs, inputs, strict=True)}
-    file = one.library.root.file
+def compiled(subject: Subject, inputs: tuple[torch.Tensor, ...]) -> nn.Module | None:
+    """Return the spec compiled for these sizes, with the weights of `subject`; None if that is not possible."""
+    shapes = {name.name: tuple(value.shape) for name, value in zip(subject.library.root.inputs, inputs, strict=True)}
+    file = subject.library.root.file
     try:
-        net = archscope.build(file, variant=one.variant, seed=0, input=shapes, set=one.settings)
+        net = archscope.build(file, variant=subject.variant, seed=0, input=shapes, set=subject.settings)
     except SpecError:
         return None
-    weights = one.net.state_dict()
+    weights = subject.net.state_dict()
     if {key: value.shape for key, value in net.state_dict().items()} != {k: v.shape for k, v in weights.items()}:
         return None
     net.load_state_dict(weights)
     return net.eval()
 
 
-def unlike_compiled(one: Subject, inputs: tuple[torch.Tensor, ...]) -> str:
-    """How a net differs from the spec compiled for these inputs; "" where it does not."""
-    wanted = compiled(one, inputs)
-    got = outcome(lambda: evaluated(one.net, inputs))
+def difference_from_compiled(subject: Subject, inputs: tuple[torch.Tensor, ...]) -> str:
+    """Return how a net differs from the spec compiled for these inputs; "" if it does not."""
+    wanted = compiled(subject, inputs)
+    got = outcome(lambda: evaluated(subject.net, inputs))
     if wanted is None:
         return refusal(got) if isinstance(got, Exception) else "a value, where the spec has other weights"
     if isinstance(got, Exception):
         return f"refused: {got!r}"
     if found := same_bits(got, evaluated(wanted, inputs)):
         return f"eval: {found}"
-    ours, theirs = (outcome(lambda net=net: step(net, net, inputs)) for net in (one.net, wanted))
-    if isinstance(ours, Exception) or isinstance(theirs, Exception):
-        return "" if type(ours) is type(theirs) else f"training step: {ours!r} and {theirs!r}"
-    return (found := same_bits(ours, theirs)) and f"training step: {found}"
+    net_step, wanted_step = (outcome(lambda net=net: step(net, net, inputs)) for net in (subject.net, wanted))
+    if isinstance(net_step, Exception) or isinstance(wanted_step, Exception):
+        return "" if type(net_step) is type(wanted_step) else f"training step: {net_step!r} and {wanted_step!r}"
+    return (found := same_bits(net_step, wanted_step)) and f"training step: {found}"
 
 
 @pytest.mark.law
 @pytest.mark.parametrize("size", [0, 1, 2], ids=["batch", "size", "both"])
 @pytest.mark.parametrize(("case", "variant"), NETS, ids=NAMES)
-def test_a_net_is_at_every_size_what_the_spec_is(case: Case, variant: str | None, size: int) -> None:
-    one = built(case, variant)
+def test_a_net_equals_the_compiled_spec_at_every_size(case: Case, variant: str | None, size: int) -> None:
+    subject = built(case, variant)
     inputs = case.inputs(case.others[size])
-    wrong = unlike_compiled(one, inputs)
+    wrong = difference_from_compiled(subject, inputs)
     assert not wrong
 
 
 @pytest.mark.law
 @pytest.mark.parametrize(("case", "variant"), NETS, ids=NAMES)
-def test_a_net_is_at_every_size_what_the_language_says(case: Case, variant: str | None) -> None:
-    one = built(case, variant)
+def test_a_net_equals_the_interpreter_at_every_size(case: Case, variant: str | None) -> None:
+    subject = built(case, variant)
     for shape in (case.first, *case.others):
         inputs = case.inputs(shape)
-        wrong = disagreement(one, inputs, may_refuse=not same_structure(one, inputs))
+        wrong = disagreement(subject, inputs, may_refuse=not same_structure(subject, inputs))
         assert not wrong, shape
 
 
@@ -185,7 +185,7 @@ def copied(net: nn.Module, _: tuple[torch.Tensor, ...]) -> nn.Module:
 
 
 def reloaded(net: nn.Module, _: tuple[torch.Tensor, ...]) -> nn.Module:
-    """A copy with other weights, that takes the net's back from a file of its state."""
+    """Return a copy with other weights, after it has loaded the state of the net from a file."""
     other = copy.deepcopy(net)
     with torch.no_grad():
         for parameter in other.parameters():
@@ -226,18 +226,18 @@ def fresh_compiler() -> Iterator[None]:
 @pytest.mark.parametrize("way", [copied, pickled, saved, reloaded], ids=lambda way: way.__name__)
 @pytest.mark.parametrize(("case", "variant"), SMALL, ids=SMALL_NAMES)
 def test_a_copy_of_a_net_is_the_same_net(case: Case, variant: str | None, way: Callable[..., Any]) -> None:
-    one = built(case, variant)
-    other = way(one.net, one.first)
+    subject = built(case, variant)
+    other = way(subject.net, subject.first)
     for shape in (case.first, case.others[0]):
         inputs = case.inputs(shape)
-        wrong = same_bits(evaluated(other, inputs), evaluated(one.net, inputs))
+        wrong = same_bits(evaluated(other, inputs), evaluated(subject.net, inputs))
         assert not wrong, shape
 
 
 @pytest.mark.law(keep=len(CASES))
 @pytest.mark.parametrize(("case", "variant"), SMALL, ids=SMALL_NAMES)
-def test_a_net_trains_and_comes_back_from_its_weights(case: Case, variant: str | None) -> None:
-    """Ten steps of SGD on one batch; a net that another seed made then takes its weights."""
+def test_a_net_trains_and_its_weights_are_loaded(case: Case, variant: str | None) -> None:
+    """Train ten steps of SGD on one batch, then load the weights into a net of another seed."""
     file, shape = str(ROOT / "specs" / case.file), tuple(case.first)
     net, other = (archscope.build(file, variant=variant, seed=n, input=shape, set=case.set) for n in (1, 2))
     before = copy.deepcopy(net.state_dict())
@@ -253,7 +253,7 @@ def test_a_net_trains_and_comes_back_from_its_weights(case: Case, variant: str |
     assert all(math.isfinite(loss) for loss in losses)
     assert any(not torch.equal(value, before[name]) for name, value in net.state_dict().items())
     other.load_state_dict(net.state_dict())
-    assert not same_bits(*(evaluated(one.eval(), case.inputs(shape)) for one in (net, other)))
+    assert not same_bits(*(evaluated(trained.eval(), case.inputs(shape)) for trained in (net, other)))
 
 
 @pytest.mark.law
@@ -261,18 +261,18 @@ def test_a_net_trains_and_comes_back_from_its_weights(case: Case, variant: str |
 def test_torch_fx_takes_a_net(case: Case, variant: str | None) -> None:
     if torch.__version__ < "2.9" and case.file.startswith("llama"):
         pytest.skip("arange of torch 2.8 takes no proxy, and rotary positions need one")
-    one = built(case, variant)
-    other = torch.fx.symbolic_trace(one.net)
-    assert not same_bits(evaluated(other, one.first), evaluated(one.net, one.first))
+    subject = built(case, variant)
+    other = torch.fx.symbolic_trace(subject.net)
+    assert not same_bits(evaluated(other, subject.first), evaluated(subject.net, subject.first))
 
 
 @pytest.mark.law
 @pytest.mark.parametrize(("case", "variant"), SMALL, ids=SMALL_NAMES)
 def test_a_net_can_be_traced(case: Case, variant: str | None) -> None:
-    one = built(case, variant)
+    subject = built(case, variant)
     with torch.no_grad(), seeded():
-        other = traced(one.net, one.first)
-    wrong = same_bits(evaluated(other, one.first), evaluated(one.net, one.first))
+        other = traced(subject.net, subject.first)
+    wrong = same_bits(evaluated(other, subject.first), evaluated(subject.net, subject.first))
     assert not wrong
 
 
@@ -282,9 +282,9 @@ def test_a_net_can_be_traced(case: Case, variant: str | None) -> None:
 @pytest.mark.usefixtures("fresh_compiler")
 def test_torchs_own_compilers_take_a_net(case: Case, variant: str | None, way: Callable[..., Any]) -> None:
     """Equal but for rounding: compiled, attention does not take torch's fused path."""
-    one = built(case, variant)
+    subject = built(case, variant)
     with torch.no_grad(), seeded():
-        other = way(one.net, one.first)
+        other = way(subject.net, subject.first)
     for shape in (case.first, case.others[0]):
         inputs = case.inputs(shape)
-        torch.testing.assert_close(evaluated(other, inputs), evaluated(one.net, inputs))
+        torch.testing.assert_close(evaluated(other, inputs), evaluated(subject.net, inputs))

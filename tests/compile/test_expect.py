@@ -1,4 +1,4 @@
-"""What a spec expects of itself: shapes are settled when it is compiled, figures by the report (language, 7)."""
+"""Expectations of a spec: shapes are compared when it is compiled, figures by the report (language, 7)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def on_step(check: str, line: str = "Conv2d(6, 3)", shape: str = "N, 4, 8, 6") -
         ("{preserves: size}", False),
     ],
 )
-def test_shapes_are_settled_when_the_net_is_compiled(check: str, met: bool) -> None:
+def test_shapes_are_compared_when_the_net_is_compiled(check: str, met: bool) -> None:
     (one,) = expected(on_step(check))
     assert (one.path, one.met, one.got) == ("y", met, "(1, 6, 6, 4)")
 
@@ -78,7 +78,7 @@ def test_figures_are_equal_to_the_digits_written(key: str, figure: str, least: i
     assert (one.met, one.least, one.most) == (None, least, most)
 
 
-def test_expectations_stand_at_their_paths() -> None:
+def test_expectations_have_their_paths() -> None:
     spec = """
 input: [N, 4, 8, 8]
 blocks:
@@ -111,7 +111,7 @@ expect: {shape: [N, 4, 8, 8], macs: 1M}
     )
 
 
-def test_a_variants_expectations_take_the_files_place() -> None:
+def test_expectations_of_a_variant_replace_those_of_the_file() -> None:
     spec = """
 input: [N, 4]
 params: {width: 3}
@@ -126,7 +126,7 @@ expect: {shape: [N, width], params: 25}
     assert {e.key: e.least for e in plan(spec, variant="b").expected} == {"shape": None, "params": 25}
 
 
-def test_expectations_of_steps_left_out_are_not_there() -> None:
+def test_steps_that_are_not_built_have_no_expectations() -> None:
     spec = "input: [N, 4]\nlayers:\n  - do: Linear(3)\n    when: False\n    expect: {shape: [N, 9]}\n  - ReLU\n"
     assert expected(spec) == []
 

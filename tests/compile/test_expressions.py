@@ -165,7 +165,7 @@ def test_one_mistake_is_one_message() -> None:
     assert refused(spec) == ["3:15: unknown name 'nothing'"]
 
 
-def test_independent_mistakes_are_told_together() -> None:
+def test_independent_mistakes_are_reported_together() -> None:
     spec = steps("a: Linear(nothing)", "b: Linear(3, nowhere)(x)", "ReLu", shape="N, 4")
     assert [p.split(": ", 1)[1] for p in refused(spec)] == [
         "unknown name 'nothing'",

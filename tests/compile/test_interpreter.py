@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from archscope.spec import load
-from tests.compile.agreement import disagreement, evaluated, same_structure, subject, written_subject
+from tests.compile.agreement import build_subject, build_written_subject, disagreement, evaluated, same_structure
 from tests.compile.interpreter import run
 from tests.compile.written import example, plan
 from tests.docs.pages import ROOT, Block, blocks
@@ -42,7 +42,7 @@ STEPS = [
 
 
 def interpreted(text: str, *inputs: torch.Tensor, net: nn.Module | None = None) -> Any:
-    """What a spec gives, without a built net where it has no weights."""
+    """Return the output of a spec; a spec without weights needs no built net."""
     return run(load("net.yaml", text=text), net or nn.Module(), inputs).value
 
 
@@ -208,32 +208,32 @@ layers:
 
 
 def test_several_inputs_tied_weights_and_what_is_returned() -> None:
-    one = written_subject(TWO_INPUTS, [example((2, 3, 6)), example((2, 4, 6))])
+    subject = build_written_subject(TWO_INPUTS, [example((2, 3, 6)), example((2, 4, 6))])
     for lengths in ((3, 4), (3, 9)):
-        wrong = disagreement(one, [example((3, length, 6)) for length in lengths])
+        wrong = disagreement(subject, [example((3, length, 6)) for length in lengths])
         assert not wrong
 
 
 def test_a_net_of_another_file_as_a_block(tmp_path: Path) -> None:
     (tmp_path / "resnet.yaml").write_text((ROOT / "specs" / "resnet.yaml").read_text())
     (tmp_path / "net.yaml").write_text(IMPORTED)
-    one = subject(str(tmp_path / "net.yaml"), [example((2, 3, 32, 32))])
-    assert one.interpreted(one.first).value.shape == (2, 2)
-    wrong = disagreement(one, one.first)
+    subject = build_subject(str(tmp_path / "net.yaml"), [example((2, 3, 32, 32))])
+    assert subject.interpreted(subject.first).value.shape == (2, 2)
+    wrong = disagreement(subject, subject.first)
     assert not wrong
 
 
 @pytest.mark.parametrize("name", BUILT)
 def test_a_built_net_does_the_same(name: str) -> None:
     shape = (2, 4, 8, 8) if name == "words" else (2, 4, 8)
-    one = written_subject(BUILT[name], [example(shape)])
-    wrong = disagreement(one, one.first)
+    subject = build_written_subject(BUILT[name], [example(shape)])
+    wrong = disagreement(subject, subject.first)
     assert not wrong
-    assert same_structure(one, one.first)
+    assert same_structure(subject, subject.first)
 
 
 def is_whole(block: Block) -> bool:
-    """Whether a block of a page is a net that compiles."""
+    """Return whether a block of a page is a net that compiles."""
     return block.language == "yaml" and not block.is_marked("bad") and "steps" not in block.info
 
 
@@ -242,9 +242,9 @@ PAGE = [block for block in blocks(ROOT / "docs" / "language.md") if is_whole(blo
 
 @pytest.mark.parametrize("block", PAGE, ids=lambda block: block.id)
 def test_the_specs_of_the_language_page(block: Block) -> None:
-    shapes = [(one.shape, one.dtype) for one in plan(block.text, batch=2).inputs]
+    shapes = [(entry.shape, entry.dtype) for entry in plan(block.text, batch=2).inputs]
     inputs = [example(shape).abs().to(dtype) for shape, dtype in shapes]
-    one = written_subject(block.text, inputs)
-    wrong = disagreement(one, one.first)
+    subject = build_written_subject(block.text, inputs)
+    wrong = disagreement(subject, subject.first)
     assert not wrong
-    assert evaluated(one.net, one.first)
+    assert evaluated(subject.net, subject.first)

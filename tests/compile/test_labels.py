@@ -1,4 +1,4 @@
-"""Labels, paths and warnings: what a step is called, and who sees it (language, 5 and 9)."""
+"""Labels, paths and warnings: the names of steps and their scope (language, 5 and 9)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.compile.written import example, net, paths, plan, refused, run, same,
 IMAGE = example((2, 4, 8, 8))
 
 
-def test_labels_are_seen_by_later_steps_and_nested_lists() -> None:
+def test_labels_are_visible_to_later_steps_and_nested_lists() -> None:
     spec = """
 input: [N, 4]
 layers:
@@ -154,5 +154,5 @@ def test_warnings(spec: str, rule: str, line: int) -> None:
     assert [(name, problem.span.line) for name, problem in plan(spec).warnings] == [(rule, line)]
 
 
-def test_a_sound_net_has_no_warnings() -> None:
+def test_a_correct_net_has_no_warnings() -> None:
     assert plan(steps("a: Conv2d(4, 1)", "b: ReLU", "a + b")).warnings == ()

@@ -11,7 +11,7 @@ import torch
 from archscope.api.plan_costs import plan_costs
 from archscope.compile import has_uneven_loops
 from archscope.errors import SizeError, SpecError
-from tests.compile.written import driven, example, net, plan, same
+from tests.compile.written import example, net, plan, run_by_recorder, same
 
 CELL = """
 input: [N, T, 4]
@@ -129,9 +129,9 @@ def test_a_loop_follows_the_length_of_its_input(text: str, wanted: Callable[...,
 
 
 @pytest.mark.parametrize(("text", "wanted"), FOLLOWED.values(), ids=FOLLOWED)
-def test_the_recorders_way_gives_the_same(text: str, wanted: object) -> None:
+def test_the_recorder_computes_the_same(text: str, wanted: object) -> None:
     x = example((1, 6, 4))
-    same(driven(text, net(text).state_dict(), (x,)), net(text)(x))
+    same(run_by_recorder(text, net(text).state_dict(), (x,)), net(text)(x))
 
 
 def test_every_turn_of_a_loop_has_rows(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -194,10 +194,10 @@ def test_labels_of_a_turn_may_be_those_of_the_block_around_it() -> None:
     for _ in range(5):
         wanted = built.get_submodule("a")(wanted).tanh().sigmoid().relu()
     assert torch.equal(built(x), wanted)
-    same(driven(NAMES, built.state_dict(), (x[:1, :3],)), built(x[:1, :3]))
+    same(run_by_recorder(NAMES, built.state_dict(), (x[:1, :3],)), built(x[:1, :3]))
 
 
-def test_turns_that_settle_their_number_are_written_out() -> None:
+def test_turns_that_fix_their_number_are_written_out() -> None:
     text = loop("- do: acts[i]", "  repeat: T").replace(
         "modules:", "let: {acts: [ReLU, Tanh, ReLU, ReLU, ReLU, ReLU]}\nmodules:"
     )
@@ -207,7 +207,7 @@ def test_turns_that_settle_their_number_are_written_out() -> None:
         net(text)(x[:, :5])
 
 
-def test_a_layer_that_does_not_fit_in_a_loop_is_told_of_the_value_it_was_given(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_an_unfit_layer_in_a_loop_is_reported_with_its_input(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     import archscope
 
     monkeypatch.chdir(tmp_path)
@@ -216,7 +216,7 @@ def test_a_layer_that_does_not_fit_in_a_loop_is_told_of_the_value_it_was_given(t
     assert any("MaxPool2d" in finding.message for finding in archscope.summarize("net.yaml").findings)
 
 
-def test_a_number_that_a_block_takes_from_around_it_may_be_infinite() -> None:
+def test_a_number_from_the_enclosing_block_may_be_infinite() -> None:
     text = "input: [N, T, 4]\nparams: {T: 3}\nblocks:\n  B(k): ['clamp(x, max=k)']\nlayers: [B(T * inf)]\n"
     x = example((1, 4, 4))
     assert torch.equal(net(text)(x), x)
@@ -233,7 +233,7 @@ NEVER = "input: [N, T, 4]\nparams: {T: 4}\n"
     ],
     ids=["block", "let"],
 )
-def test_what_a_turn_that_never_runs_hides_is_told_where_it_does_run(text: str) -> None:
+def test_a_problem_of_a_turn_that_does_not_run_is_reported_once_it_runs(text: str) -> None:
     with pytest.raises(SpecError) as refused:
         plan(text)
     assert refused.value.problems[0].message
@@ -257,14 +257,14 @@ def test_a_size_that_is_required_in_a_loop_has_the_loops_path() -> None:
         net(text)(example((1, 3, 4)))
 
 
-def test_a_list_of_another_length_is_told_with_its_place() -> None:
+def test_a_list_of_another_length_is_reported_with_its_place() -> None:
     text = loop("- do: prev + t * k", "  from: x[:, 0]", "  for: [t, k]", "  in: zip(x.unbind(1), range(6))")
     with pytest.raises(ValueError, match=r"(?s)zip\(\).*\n  at 0.in: zip\(.*\(net.yaml:9\)"):
         net(text)(example((1, 5, 4)))
 
 
-class Kept(torch.overrides.TorchFunctionMode):
-    """The most results of tanh that were alive at once."""
+class LiveResults(torch.overrides.TorchFunctionMode):
+    """Counts the largest number of results of tanh that are alive at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -278,16 +278,16 @@ class Kept(torch.overrides.TorchFunctionMode):
         return out
 
 
-@pytest.mark.parametrize("way", ["built", "driven"])
+@pytest.mark.parametrize("way", ["built", "run_by_recorder"])
 def test_a_loop_keeps_no_more_than_its_state(way: str) -> None:
     text, x = loop("- do: tanh", "  repeat: T"), example((1, 6, 4))
     built = net(text)
-    with torch.no_grad(), Kept() as kept:
-        _ = built(x) if way == "built" else driven(text, built.state_dict(), (x,))
-    assert kept.most == 2
+    with torch.no_grad(), LiveResults() as results:
+        _ = built(x) if way == "built" else run_by_recorder(text, built.state_dict(), (x,))
+    assert results.most == 2
 
 
-def test_what_a_loop_costs_is_unknown_where_its_turns_differ() -> None:
+def test_the_cost_of_a_loop_is_unknown_if_its_turns_differ() -> None:
     grows = plan(FOLLOWED["growing"][0])
     assert has_uneven_loops(grows.block)
     assert plan_costs(grows) is None

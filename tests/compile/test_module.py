@@ -1,4 +1,4 @@
-"""The built net is an ordinary nn.Module: seeds, sizes, training, saving, compiling, and the recorder's twin."""
+"""The built net is an ordinary nn.Module: seeds, sizes, training, saving, compiling, and the run of the recorder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from archscope.compile import build
-from tests.compile.written import driven, example, inputs_of, net, plan, run, same, steps
+from tests.compile.written import example, inputs_of, net, plan, run, run_by_recorder, same, steps
 
 CNN = """
 name: Small
@@ -93,7 +93,7 @@ every_net = pytest.mark.parametrize("spec", NETS.values(), ids=NETS)
 
 
 def tokens_or_image(spec: str, batch: int) -> tuple[torch.Tensor, ...]:
-    """Inputs of a net at another batch size, tokens that differ."""
+    """Return inputs of a net at another batch size; the tokens differ."""
     generator = torch.Generator().manual_seed(5)
     return tuple(
         torch.randn(batch, *i.shape[1:], generator=generator)
@@ -111,7 +111,7 @@ def total(value: object) -> torch.Tensor:
 
 
 @every_net
-def test_a_seed_settles_the_weights(spec: str) -> None:
+def test_a_seed_determines_the_weights(spec: str) -> None:
     first, again, other = (net(spec, seed=seed).state_dict() for seed in (0, 0, 1))
     assert list(first) == list(again)
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -200,14 +200,14 @@ def test_copies_compute_the_same_and_share_nothing(spec: str, copied) -> None:  
 
 
 @every_net
-def test_the_recorders_way_gives_the_same_values(spec: str) -> None:
+def test_the_recorder_computes_the_same_values(spec: str) -> None:
     built, inputs = net(spec), tokens_or_image(spec, 2)
-    same(driven(spec, built.state_dict(), inputs), built(*inputs))
+    same(run_by_recorder(spec, built.state_dict(), inputs), built(*inputs))
 
 
 @pytest.mark.moves_rng
 @pytest.mark.parametrize("spec", [CNN, TRANSFORMER, SEVERAL], ids=["cnn", "transformer", "several"])  # it has no LSTM
-def test_torch_compile_takes_it_whole(spec: str) -> None:
+def test_torch_compile_makes_one_graph_of_it(spec: str) -> None:
     torch._dynamo.reset()
     built, inputs = net(spec), tokens_or_image(spec, 2)
     same(torch.compile(built, backend="eager", fullgraph=True)(*inputs), built(*inputs))

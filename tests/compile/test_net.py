@@ -264,7 +264,7 @@ def test_the_standard_library_is_there() -> None:
     assert shape_of(spec) == (1, 16, 4, 4)
 
 
-def test_problems_in_an_imported_block_stand_in_its_file(folder: Path) -> None:
+def test_problems_in_an_imported_block_name_its_file(folder: Path) -> None:
     (folder / "parts" / "bad.yaml").write_text("blocks:\n  Bad():\n    - Linear(nowhere)\n")
     with pytest.raises(SpecError) as caught:
         use(folder, "  parts/bad.yaml: [Bad]", "here: Bad")
@@ -273,7 +273,7 @@ def test_problems_in_an_imported_block_stand_in_its_file(folder: Path) -> None:
     assert [frame.path for frame in problem.chain] == ["here"]
 
 
-def test_python_needs_leave() -> None:
+def test_python_needs_permission() -> None:
     spec = "input: [N, 4]\npython: {Net: 'torch.nn:Linear'}\nlayers:\n  - Net(4, 3)\n"
     assert shape_of(spec, allow_python=True) == (1, 3)
     (problem,) = refused(spec)

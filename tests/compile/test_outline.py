@@ -50,7 +50,7 @@ def ran(text: str) -> Trace:
 
 
 def steps(block: PlannedBlock, prefix: str = "") -> Iterator[tuple[str, PlannedStep]]:
-    """Every step of every use, with its absolute path."""
+    """Yield every step of every use, with its absolute path."""
     for step in block.steps:
         path = ".".join(filter(None, (prefix, step.path)))
         yield path, step
@@ -59,15 +59,15 @@ def steps(block: PlannedBlock, prefix: str = "") -> Iterator[tuple[str, PlannedS
 
 
 def functions(text: str) -> Iterator[tuple[str, PlannedStep]]:
-    """The steps that compute something: neither inputs, parameters, uses of blocks nor sizes."""
+    """Yield the steps that compute something: not inputs, parameters, uses of blocks or sizes."""
     for path, step in steps(drawn(text)):
         if step.block is None and step.shapes and step.name not in ("input", "parameter"):
             yield path, step
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_every_row_of_the_trace_gives_what_the_outline_says(name: str) -> None:
-    """A layer may take several rows; its step gives what the last of them gives."""
+def test_every_row_of_the_trace_agrees_with_the_outline(name: str) -> None:
+    """A layer may have several rows; its step has the output of the last of them."""
     found: dict[str, set[tuple[Shape, ...]]] = {}
     for path, step in functions(SAMPLE[name]):
         found.setdefault(path, set()).add(step.shapes)
@@ -87,10 +87,10 @@ def test_the_parameters_are_those_of_the_net(name: str) -> None:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_operands_are_steps_before(name: str) -> None:
     block = drawn(SAMPLE[name])
-    for one in [block, *{id(inner): inner for _, inner in block.walk_blocks()}.values()]:
-        assert all(0 <= read < index for index, step in enumerate(one.steps) for read in step.reads)
-        assert [step.name for step in one.steps[: one.inputs]] == ["input"] * one.inputs
-        assert all(0 <= index < len(one.steps) for _, index in one.outputs)
+    for part in [block, *{id(inner): inner for _, inner in block.walk_blocks()}.values()]:
+        assert all(0 <= read < index for index, step in enumerate(part.steps) for read in step.reads)
+        assert [step.name for step in part.steps[: part.inputs]] == ["input"] * part.inputs
+        assert all(0 <= index < len(part.steps) for _, index in part.outputs)
 
 
 def test_equal_uses_are_one_block() -> None:
@@ -101,20 +101,20 @@ def test_equal_uses_are_one_block() -> None:
     assert pairs[0] is not pairs[1]
 
 
-def test_uses_are_told_once_for_each_distinct_block() -> None:
-    """Two of Pair in their four uses of Unit, three of Pair and one of Unit in the net."""
+def test_uses_are_listed_once_for_each_distinct_block() -> None:
+    """Two of Pair in their four uses of Unit, three of Pair and part of Unit in the net."""
     found = Counter(inner.name for _, inner in drawn(BLOCKS).walk_blocks())
     assert found == {"Pair": 3, "Unit": 5}
 
 
-def test_outputs_go_by_their_names() -> None:
+def test_outputs_have_their_names() -> None:
     text = "input: [N, 4]\nlayers:\n  - a: Linear(3)\n  - Linear(2)\nreturn: RETURN\n"
     listed, named = (drawn(text.replace("RETURN", what)) for what in ("[a, prev]", "{small: prev, large: a}"))
     sizes = [{name: block.steps[index].shapes[0][1] for name, index in block.outputs} for block in (listed, named)]
     assert sizes == [{"0": 3, "1": 2}, {"small": 2, "large": 3}]
 
 
-def test_a_value_that_stands_twice_is_read_twice() -> None:
+def test_an_argument_that_occurs_twice_is_read_twice() -> None:
     (step,) = (step for _, step in functions("input: [N, 4]\nlayers:\n  - cat([x, x], dim=1)\n"))
     assert step.reads == (0, 0)
 

@@ -1,4 +1,4 @@
-"""What a refused size is said to be: in the spec's own words, with the line that decides."""
+"""Messages on a refused size: in the words of the spec, with the line that decides."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def refusal(text: str, shape: tuple[int, ...]) -> SizeError:
         ("{do: 'relu(t) if t.size(0) == 6 else t', for: t, in: [x.sum(0), x.sum(0)]}", 3, "x.sum(0).size(0) == 6 is"),
     ],
 )
-def test_a_fact_is_told_in_the_words_of_the_spec(step: str, length: int, fact: str) -> None:
+def test_a_fact_uses_the_words_of_the_spec(step: str, length: int, fact: str) -> None:
     assert refusal(f"{HEAD}  - {step}\n", (1, length, 4)).fact.startswith(fact.replace("x.size(1)", "T"))
 
 
-def test_a_value_without_a_label_is_called_as_it_is_written() -> None:
+def test_the_message_quotes_a_value_without_a_label() -> None:
     text = HEAD + "  - s, u: x.split(3, dim=1)\n  - relu(u)\n  - Linear(prev.shape[1] + u.size(1))(x)\n"
     assert refusal(text, (1, 5, 4)).fact.startswith("relu(u).size(1) + u.size(1) is 4 here")
 
 
 @pytest.mark.parametrize("items", ["zip(x.unbind(1), x.flip(1).unbind(1))", "enumerate(reversed(x.unbind(1)))"])
-def test_the_line_of_a_list_is_told_as_it_is_written(items: str) -> None:
+def test_the_message_quotes_the_line_of_a_list(items: str) -> None:
     text = f"{HEAD}  - for: [u, w]\n    in: {items}\n    from: zeros(N, 4)\n    do: prev + u * w\n"
     assert items in {line.text for _, line in net(text).forward_code.lines}
     weighted = text.replace("prev + u * w", "Linear(4)(prev + u * w)")

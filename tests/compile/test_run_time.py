@@ -1,4 +1,4 @@
-"""What holds when a compiled net is run at sizes that it was not compiled for, and what two uses of a block share."""
+"""A compiled net at sizes that it was not compiled for, and two uses of one block."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def test_the_function_dropout_is_refused() -> None:
 
 
 @pytest.mark.parametrize("ties", ["{a.weight: a.weight}", "{a.weight: b.weight, b.weight: a.weight}"])
-def test_a_circle_of_ties_is_refused(ties: str) -> None:
+def test_a_cycle_of_ties_is_refused(ties: str) -> None:
     with pytest.raises(SpecError, match="is tied to"):
         plan(f"input: [N, 4]\nlayers:\n  - a: Linear(4)\n  - b: Linear(4)\ntie: {ties}\n")
 
 
-def test_figures_are_judged_at_the_files_own_sizes() -> None:
+def test_figures_are_compared_at_the_sizes_of_the_file() -> None:
     text = "input: [N, 4]\nparams: {out: 3}\nlayers: [Linear(out)]\nexpect: {params: 15, macs: 12, shape: [N, out]}\n"
     assert {e.key for e in plan(text).expected} == {"params", "macs", "shape"}
     assert {e.key for e in plan(text, batch=8).expected} == {"params", "shape"}

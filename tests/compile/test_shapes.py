@@ -32,14 +32,14 @@ def meta(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 def outline(result: object) -> object:
-    """What has to agree: shape and dtype of every tensor, and how they are nested."""
+    """Return what is compared: shape and dtype of every tensor, and how they are nested."""
     if isinstance(result, tuple | list):
         return tuple(map(outline, result))
     return (tuple(result.shape), result.dtype) if isinstance(result, torch.Tensor) else result
 
 
-def asked(call: Callable[[], object]) -> object:
-    """torch's outline on meta, or None where it raises."""
+def outline_by_torch(call: Callable[[], object]) -> object:
+    """Return the outline of torch's result on meta, or None if it raises."""
     with torch.no_grad(), torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -60,7 +60,7 @@ def spatial(r: random.Random, count: int, channels: int) -> torch.Tensor:
 
 
 def size(r: random.Random, count: int, low: int, high: int) -> object:
-    """A whole number or a tuple, sometimes of the wrong length."""
+    """Return an integer or a tuple, sometimes of the wrong length."""
     if r.random() < 0.6:
         return r.randint(low, high)
     return tuple(r.randint(low, high) for _ in range(count if r.random() < 0.9 else count + 1))
@@ -199,7 +199,7 @@ def test_a_layer_rule_says_what_torch_says(all_laws):
         ruled = layer_output(cls, full_arguments(cls, given), inputs)
         if ruled is not None:
             answered[name] += 1
-            truth = asked(lambda cls=cls, given=given, inputs=inputs: cls(**given).eval()(*inputs))
+            truth = outline_by_torch(lambda cls=cls, given=given, inputs=inputs: cls(**given).eval()(*inputs))
             assert outline(ruled) == truth, f"seed {seed}: {name}({given}) of {outline(inputs)}"
     assert set(LAYERS) == set(answered), f"no case for {set(LAYERS) - set(answered)}"
     assert min(answered.values()) > SEEDS[all_laws] / 10, answered.most_common()[-5:]
@@ -210,7 +210,7 @@ def test_attention_nests_its_result_as_the_call_asks(options):
     x, cls, given = meta(2, 5, 8), nn.MultiheadAttention, {"embed_dim": 8, "num_heads": 2, "batch_first": True}
     ruled = layer_output(cls, full_arguments(cls, given), (x, x, x), options)
     assert ruled is not None
-    assert outline(ruled) == asked(lambda: cls(**given)(x, x, x, **options))
+    assert outline(ruled) == outline_by_torch(lambda: cls(**given)(x, x, x, **options))
 
 
 def test_a_masked_attention_is_left_to_torch():
@@ -220,11 +220,11 @@ def test_a_masked_attention_is_left_to_torch():
 
 
 @pytest.mark.parametrize("x", [meta(0, 4), meta(2, 4, dtype=torch.float64), meta(2, 4, dtype=torch.complex64), 3])
-def test_what_is_out_of_the_ordinary_is_left_to_torch(x):
+def test_unusual_inputs_are_left_to_torch(x):
     assert layer_output(nn.Linear, full_arguments(nn.Linear, {"in_features": 4, "out_features": 2}), (x,)) is None
 
 
-def test_a_class_that_borrows_a_name_has_no_rule():
+def test_a_user_class_with_the_name_of_a_layer_has_no_rule():
     class ReLU(nn.ReLU):
         pass
 
@@ -235,7 +235,7 @@ def test_a_class_that_borrows_a_name_has_no_rule():
 
 
 def found(name: str) -> Callable:
-    """The function by its short name: torch.nn.functional's, torch's or a tensor's method."""
+    """Return a function by its short name: of torch.nn.functional, of torch or a method of tensors."""
     places = (F, torch, torch.Tensor)
     if name in ("float", "half", "double", "bfloat16", "long", "int", "bool"):
         return getattr(torch.Tensor, name)
@@ -363,7 +363,7 @@ def test_a_function_rule_says_what_torch_says(all_laws):
         ruled = function_output(name, args, kwargs)
         if ruled is not None:
             answered[name] += 1
-            truth = asked(lambda name=name, args=args, kwargs=kwargs: found(name)(*args, **kwargs))
+            truth = outline_by_torch(lambda name=name, args=args, kwargs=kwargs: found(name)(*args, **kwargs))
             assert outline(ruled) == truth, f"seed {seed}: {name}{outline(args)} {kwargs}"
     assert set(FUNCTIONS) == set(answered), f"no case for {set(FUNCTIONS) - set(answered)}"
     assert min(answered.values()) > SEEDS[all_laws] / 10, answered.most_common()[-5:]
@@ -373,10 +373,10 @@ ODD = [(), (3,), (None,), ("x",), ([],), (meta(2, 4), None), (meta(2, 4), "y"), 
 
 
 @pytest.mark.parametrize("args", ODD, ids=str)
-def test_odd_arguments_are_left_to_torch_not_tripped_over(args):
+def test_odd_arguments_are_left_to_torch(args):
     for name in FUNCTIONS:
         ruled = function_output(name, args, {})
-        assert ruled is None or outline(ruled) == asked(lambda name=name: found(name)(*args)), name
+        assert ruled is None or outline(ruled) == outline_by_torch(lambda name=name: found(name)(*args)), name
 
 
 def test_odd_inputs_of_layers_are_left_to_torch():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from archscope.errors import SpecError
-from tests.compile.written import driven, example, net, plan, same
+from tests.compile.written import example, net, plan, run_by_recorder, same
 
 ARGUMENT = """
 input: [N, 8, 4]
@@ -77,7 +77,7 @@ def test_a_module_as_an_argument_shares_its_weights() -> None:
     assert built.get_submodule("1.0.m") is m
 
 
-def test_a_files_modules_are_seen_in_its_blocks() -> None:
+def test_the_modules_of_a_file_are_visible_in_its_blocks() -> None:
     built, x = net(SEEN), example((2, 16))
     g = built.get_submodule("g")
     assert torch.equal(built(x), g(g(x).relu()).relu())
@@ -97,18 +97,18 @@ def test_a_weight_of_a_module_that_a_block_was_given() -> None:
 
 
 @pytest.mark.parametrize("text", [ARGUMENT, SEEN, MADE], ids=["argument", "seen", "made"])
-def test_the_recorders_way_gives_the_same(text: str) -> None:
+def test_the_recorder_computes_the_same(text: str) -> None:
     built = net(text)
     x = example((1, *plan(text).inputs[0].shape[1:]))
-    same(driven(text, built.state_dict(), (x,)), built(x))
+    same(run_by_recorder(text, built.state_dict(), (x,)), built(x))
 
 
 @pytest.mark.parametrize("text", [ARGUMENT, SEEN, MADE, WEIGHT], ids=["argument", "seen", "made", "weight"])
-def test_weights_come_back_from_the_state_dict(text: str) -> None:
-    one, other = net(text, seed=1), net(text, seed=2)
-    other.load_state_dict(one.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    assert len(list(one.parameters())) < len(one.state_dict())
+def test_weights_are_loaded_from_the_state_dict(text: str) -> None:
+    first, other = net(text, seed=1), net(text, seed=2)
+    other.load_state_dict(first.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+    assert len(list(first.parameters())) < len(first.state_dict())
 
 
 def test_a_declared_block_that_a_size_would_build_otherwise_is_refused() -> None:
@@ -133,7 +133,7 @@ layers:
     )
 
 
-def test_a_module_of_another_net_is_not_seen(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_module_of_another_net_is_not_visible(tmp_path) -> None:  # type: ignore[no-untyped-def]
     import archscope
 
     (tmp_path / "lib.yaml").write_text(SEEN)

@@ -18,7 +18,7 @@ from archscope.compile.signatures import (
 )
 
 
-def test_every_module_of_torch_is_a_layer_or_refused_with_a_cure():
+def test_every_module_of_torch_is_a_layer_or_refused_with_help():
     modules = {name for name, thing in vars(nn).items() if isinstance(thing, type) and issubclass(thing, nn.Module)}
     assert set(torch_layers()) | set(REFUSED_MODULES) == modules
     assert not set(torch_layers()) & set(REFUSED_MODULES)
@@ -26,7 +26,7 @@ def test_every_module_of_torch_is_a_layer_or_refused_with_a_cure():
 
 
 @pytest.mark.parametrize("table", [INFERRED_ARGUMENTS, ALLOWED_RANKS])
-def test_the_tables_speak_of_layers_that_exist(table):
+def test_the_tables_name_layers_that_exist(table):
     assert set(table) <= set(torch_layers())
 
 
@@ -51,7 +51,7 @@ def test_recurrent_layers_take_what_their_signature_says(name):
     assert cls(**given, device="meta").hidden_size == 4
 
 
-def test_no_signature_has_what_the_whole_net_chooses():
+def test_no_signature_has_an_argument_of_the_whole_net():
     for name, cls in torch_layers().items():
         for parameter in constructor_signature(cls).parameters.values():
             assert parameter.name not in ("self", "device", "dtype"), name
@@ -86,10 +86,10 @@ BOUND = [
 ]
 
 
-@pytest.mark.parametrize(("name", "args", "kwargs", "arguments", "struck"), BOUND)
-def test_arguments_bind(name, args, kwargs, arguments, struck):
+@pytest.mark.parametrize(("name", "args", "kwargs", "arguments", "inferred"), BOUND)
+def test_arguments_bind(name, args, kwargs, arguments, inferred):
     bound = bind_constructor(getattr(nn, name), args, kwargs)
-    assert (bound.arguments, bound.inferred) == (arguments, struck)
+    assert (bound.arguments, bound.inferred) == (arguments, inferred)
 
 
 def test_where_pytorch_binds_this_binds_the_same():
@@ -149,7 +149,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "kind", "argument", "message", "help"), WRONG)
-def test_what_does_not_bind_says_why_and_what_to_do(name, args, kwargs, kind, argument, message, help):
+def test_arguments_that_do_not_bind_are_refused_with_help(name, args, kwargs, kind, argument, message, help):
     with pytest.raises(BindError) as caught:
         bind_constructor(getattr(nn, name), args, kwargs)
     error = caught.value

@@ -1,4 +1,4 @@
-"""What helps where a built net refuses a size: another net only where the spec compiles at that size."""
+"""The help of a refused size: another net, only if the spec compiles at that size."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def refusal(text: str, shape: tuple[int, ...]) -> SizeError:
     ],
     ids=["labels", "declared", "later"],
 )
-def test_a_size_that_the_spec_refuses_has_no_way_out(text: str, shape: tuple[int, ...], why: str) -> None:
+def test_a_size_that_the_spec_refuses_has_no_help(text: str, shape: tuple[int, ...], why: str) -> None:
     error = refusal(text, shape)
     assert error.help.startswith("the spec does not compile at this size either: ")
     assert why in error.help
     assert str(error).endswith(f"\n  help: {error.help}")
 
 
-def test_a_size_that_the_spec_takes_has_one() -> None:
+def test_a_size_that_the_spec_accepts_has_help() -> None:
     assert refusal(POSITIONS, (2, 3, 4)).help == "archscope.build('net.yaml', input=(2, 3, 4)) builds it for this size"
     assert "builds it for this size" in refusal(DECLARED, (1, 4, 4)).help
 
@@ -61,7 +61,7 @@ def test_a_size_that_would_take_long_is_not_tried(monkeypatch: pytest.MonkeyPatc
     assert "help" not in str(refusal(POSITIONS, (2, 9, 4)))
 
 
-def test_the_way_out_is_kept_by_a_pickle_of_the_error() -> None:
+def test_a_pickle_of_the_error_keeps_the_help() -> None:
     error = refusal(POSITIONS, (2, 3, 4))
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error)
@@ -70,25 +70,26 @@ def test_the_way_out_is_kept_by_a_pickle_of_the_error() -> None:
 
 def test_a_pickle_of_the_net_does_not_hold_its_spec_and_a_copy_does() -> None:
     built = net(POSITIONS)
-    again, twin = pickle.loads(pickle.dumps(built)), copy.deepcopy(built)
-    assert (again.size_help, twin.size_help) == (None, built.size_help)
-    for one, told in ((again, ""), (twin, "archscope.build('net.yaml', input=(1, 3, 4)) builds it for this size")):
+    loaded, copied = pickle.loads(pickle.dumps(built)), copy.deepcopy(built)
+    assert (loaded.size_help, copied.size_help) == (None, built.size_help)
+    suggestion = "archscope.build('net.yaml', input=(1, 3, 4)) builds it for this size"
+    for module, help in ((loaded, ""), (copied, suggestion)):
         with pytest.raises(SizeError, match="T is 3 here, but this net was built for 6") as refused:
-            one(example((1, 3, 4)))
-        assert refused.value.help == told
+            module(example((1, 3, 4)))
+        assert refused.value.help == help
 
 
-def test_nets_of_one_forward_have_ways_out_of_their_own() -> None:
-    """Both forwards are alike at this size, and one of the specs takes another size."""
+def test_nets_with_equal_forwards_have_separate_help() -> None:
+    """Both forwards are equal at this size; one of the specs compiles at another size."""
     other = POSITIONS + "  - {when: T > 6, do: view(7)}\n"
     taken, refused = net(POSITIONS + "  - {when: T > 6, do: relu}\n"), net(other)
     assert type(taken) is type(refused)
-    for built, told in ((taken, "builds it for this size"), (refused, "does not compile at this size either")):
-        with pytest.raises(SizeError, match=told):
+    for built, help in ((taken, "builds it for this size"), (refused, "does not compile at this size either")):
+        with pytest.raises(SizeError, match=help):
             built(example((2, 8, 4)))
 
 
-def test_a_param_that_the_input_gives_is_not_told_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_param_that_the_input_determines_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text(POSITIONS.replace("6}", "6, k: 1}").replace("x +", "k * x +"))
     built = archscope.build("net.yaml", set={"T": 5, "k": 3}, seed=0)
@@ -100,7 +101,7 @@ def test_a_param_that_the_input_gives_is_not_told_twice(tmp_path: Path, monkeypa
     assert isinstance(again(example((2, 8, 4))), torch.Tensor)
 
 
-def test_what_goes_wrong_on_the_way_out_does_not_hide_the_refusal() -> None:
+def test_an_error_in_the_help_does_not_hide_the_refusal() -> None:
     built = net(POSITIONS)
 
     def broken(_: object) -> object:

@@ -178,7 +178,7 @@ def test_an_error_of_torchs_names_the_step(text: str, shape: tuple[int, ...], sa
     assert "eval_with_key" not in str(failed.value)
 
 
-def test_a_condition_that_could_fail_on_the_way_is_decided_when_it_is_built() -> None:
+def test_a_condition_that_could_fail_at_run_time_is_decided_when_it_is_built() -> None:
     """`8 / (T - 8)` has no value at T = 8, so both sides of the choice are not worked out."""
     built = net(B.format("'x * (8 / (T - 8) if T != 8 else 1)'"))
     assert torch.equal(built(x := example((2, 4, 8))), x)
@@ -187,19 +187,19 @@ def test_a_condition_that_could_fail_on_the_way_is_decided_when_it_is_built() ->
 
 
 @pytest.mark.parametrize(
-    ("step", "cure"),
+    ("step", "suggestion"),
     [
         ("Linear(int(linspace(2, 8, 3)[1]))", "linspace makes a tensor"),
         ("{for: c, in: 'linspace(2, 6, 3)', do: ReLU}", "linspace makes a tensor"),
     ],
 )
-def test_a_tensor_of_linspace_where_numbers_belong_tells_the_cure(step: str, cure: str) -> None:
+def test_a_tensor_of_linspace_in_place_of_numbers_has_a_suggestion(step: str, suggestion: str) -> None:
     with pytest.raises(SpecError) as refused:
         plan(steps(step))
-    assert any(cure in problem.help for problem in refused.value.problems)
+    assert any(suggestion in problem.help for problem in refused.value.problems)
 
 
-def test_linspace_in_let_tells_the_cure() -> None:
+def test_linspace_in_let_has_a_suggestion() -> None:
     with pytest.raises(SpecError) as refused:
         plan("input: [N, 4]\nlet: {rates: 'linspace(0, 1, 3)'}\nlayers:\n  - Dropout(rates[0])\n")
     assert "made by range" in refused.value.problems[0].help
@@ -219,7 +219,7 @@ def test_inputs_that_disagree_on_a_param_are_refused(tmp_path: Path, monkeypatch
     assert archscope.build("two.yaml", set={"s": 5}, input={"a": (2, 5), "b": (2, 5)}) is not None
 
 
-def test_the_way_out_tells_the_params_that_were_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_help_names_the_params_that_were_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("set.yaml").write_text("input: [N, T, 4]\nparams: {T: 6, k: 1}\nlayers: ['x + Parameter(T, 4) * k']\n")
     with pytest.raises(SizeError) as refused:
@@ -263,7 +263,7 @@ def test_inputs_keep_their_names_whatever_python_calls_so() -> None:
         ("a, b: chunk(2, dim=1)", "the last step keeps several values"),
     ],
 )
-def test_mistakes_are_told_for_what_they_are(step: str, message: str) -> None:
+def test_mistakes_have_their_own_messages(step: str, message: str) -> None:
     with pytest.raises(SpecError) as refused:
         plan(steps(step))
     assert message in refused.value.problems[0].message

@@ -103,7 +103,7 @@ layers:
     ("word", "message"),
     [("no", "bias takes true or false, not the word 'no'"), ("on", "bias takes true or false, not the word 'on'")],
 )
-def test_words_of_old_yaml_are_not_truths(word: str, message: str) -> None:
+def test_words_of_yaml_1_1_are_not_booleans(word: str, message: str) -> None:
     problems = refused(steps(f"Conv2d: {{out_channels: 6, kernel_size: 3, bias: {word}}}"))
     assert len(problems) == 1
     assert message in problems[0]
@@ -113,7 +113,7 @@ def test_words_of_old_yaml_are_not_truths(word: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("deep", "shape"), [("true", (1, 6, 8, 8)), ("false", (1, 4, 8, 8))])
-def test_when_builds_the_step_or_lets_prev_pass(deep: str, shape: tuple[int, ...]) -> None:
+def test_when_builds_the_step_or_passes_prev_on(deep: str, shape: tuple[int, ...]) -> None:
     spec = f"input: [N, 4, 8, 8]\nparams: {{deep: {deep}}}\nlayers:\n  - do: Conv2d(6, 1)\n    when: deep\n  - ReLU\n"
     assert shape_of(spec) == shape
     assert len(weights(spec)) == (2 if deep == "true" else 0)

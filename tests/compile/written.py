@@ -18,13 +18,13 @@ Shape = tuple[int, ...]
 
 
 def plan(text: str, *, variant: str | None = None, **options: Any) -> Plan:
-    """The plan of a spec written here."""
+    """Return the plan of a spec that is written in a test."""
     library = load("net.yaml", text=text)
     return compile_net(library, find_variant(library.root, variant), **options)
 
 
 def net(text: str, *, seed: int = 0, **options: Any) -> torch.fx.GraphModule:
-    """The built net, in eval mode, its weights drawn under a seed that leaves torch's random state alone."""
+    """Return the built net in eval mode, initialised from a seed; torch's random state does not change."""
     planned = plan(text, **options)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -36,7 +36,7 @@ def example(shape: Shape, *, seed: int = 1) -> torch.Tensor:
 
 
 def inputs_of(planned: Plan) -> tuple[torch.Tensor, ...]:
-    """One tensor for each input of a plan."""
+    """Return one tensor for each input of a plan."""
     return tuple(
         example(i.shape) if i.dtype.is_floating_point else torch.full(i.shape, i.low, dtype=i.dtype)
         for i in planned.inputs
@@ -44,25 +44,25 @@ def inputs_of(planned: Plan) -> tuple[torch.Tensor, ...]:
 
 
 def steps(*lines: str, shape: str = "N, 4, 8, 8", head: str = "") -> str:
-    """A spec of one-line steps."""
+    """Return a spec of one-line steps."""
     return f"input: [{shape}]\n{head}layers:\n" + "".join(f"  - {line}\n" for line in lines)
 
 
 def run(text: str, *inputs: torch.Tensor, **options: Any) -> Any:
-    """What a spec's net gives: for `inputs`, or for examples of its own."""
+    """Return the output of a spec's net: for `inputs`, or for examples of its input sizes."""
     built = net(text, **options)
     return built(*(inputs or inputs_of(plan(text, **options))))
 
 
 def shape_of(text: str, **options: Any) -> Any:
-    """The shapes a spec's net gives, after it was run for real and the plan agreed."""
+    """Return the output shapes of a spec's net: of a run on the CPU, which must agree with the plan."""
     planned, got = plan(text, **options), shapes(run(text, **options))
     assert shapes(planned.block.output) == got
     return got
 
 
 def shapes(value: Any) -> Any:
-    """Tensors in nested data as their shapes."""
+    """Return nested data with shapes in place of tensors."""
     if isinstance(value, torch.Tensor):
         return tuple(value.shape)
     if isinstance(value, dict):
@@ -71,17 +71,17 @@ def shapes(value: Any) -> Any:
 
 
 def weights(text: str, **options: Any) -> dict[str, Shape]:
-    """The names and shapes of a net's state_dict."""
+    """Return the names and shapes of a net's state_dict."""
     return {name: tuple(value.shape) for name, value in net(text, **options).state_dict().items()}
 
 
 def paths(text: str, **options: Any) -> list[str]:
-    """The paths of a plan's layers, in order of construction."""
+    """Return the paths of a plan's layers, in order of construction."""
     return [name for name, _ in plan(text, **options).block.walk()]
 
 
 def refused(text: str, **options: Any) -> list[str]:
-    """The problems of a spec, as `line:column: message`."""
+    """Return the problems of a spec, as `line:column: message`."""
     try:
         plan(text, **options)
     except SpecError as error:
@@ -93,25 +93,25 @@ def _place(span: Span) -> str:
     return f"{span.line}:{span.column}"
 
 
-class Silent:
-    """A watcher that watches nothing."""
+class IdleWatcher:
+    """A watcher that records nothing."""
 
     def enter(self, site: object, inputs: object = ()) -> None: ...
 
     def leave(self) -> None: ...
 
-    def hold(self, parameter: torch.Tensor) -> None: ...
+    def record_parameter(self, parameter: torch.Tensor) -> None: ...
 
 
-def driven(text: str, weights: dict[str, torch.Tensor], inputs: Sequence[torch.Tensor]) -> Any:
-    """What the recorder's way of running a plan gives under these weights."""
+def run_by_recorder(text: str, weights: dict[str, torch.Tensor], inputs: Sequence[torch.Tensor]) -> Any:
+    """Return the output of a plan with these weights, run as by the recorder."""
     prepared = place_plan(plan(text), device="cpu")
     prepared.module.load_state_dict(weights)
-    return prepared.run(tuple(inputs), Silent())
+    return prepared.run(tuple(inputs), IdleWatcher())
 
 
 def same(left: Any, right: Any) -> None:
-    """Asserts that two nested results are equal to the bit."""
+    """Assert that two nested results are bitwise equal."""
     assert shapes(left) == shapes(right)
     for a, b in zip(_tensors(left), _tensors(right), strict=True):
         assert torch.equal(a, b)

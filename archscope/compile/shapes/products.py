@@ -69,14 +69,11 @@ def scaled_dot_product_attention(
     grouped = enable_gqa and query.dim() == 4 and query.shape[1] % key.shape[1] == 0
     guard(grouped or query.shape[:-2] == key.shape[:-2])
     guard(is_finite_number(dropout_p) and 0 <= dropout_p <= 1 and (scale is None or is_finite_number(scale)))
-    _guard_mask(attn_mask, query, (*query.shape[:-1], key.shape[-2]), is_causal)
+    if attn_mask is not None:
+        scores = (*query.shape[:-1], key.shape[-2])
+        guard(not is_causal and attn_mask.dtype in (torch.bool, query.dtype) and 2 <= attn_mask.dim() <= len(scores))
+        guard(broadcast_shapes(attn_mask.shape, scores) == scores)
     return empty_contiguous(query, (*query.shape[:-1], value.shape[-1]))
-
-
-def _guard_mask(mask: Tensor | None, query: Tensor, scores: tuple[int, ...], is_causal: bool) -> None:
-    if mask is not None:
-        guard(not is_causal and mask.dtype in (torch.bool, query.dtype) and 2 <= mask.dim() <= len(scores))
-        guard(broadcast_shapes(mask.shape, scores) == scores)
 
 
 def embedding(

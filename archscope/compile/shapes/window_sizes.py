@@ -108,16 +108,11 @@ def interpolate_sizes(sizes: Shape, size: object, scale: object, mode: object, a
     if scale is None:
         out = int_tuple(size, len(sizes))
     else:
-        scales = _scales(scale, len(sizes))
-        out = tuple(math.floor(float(n) * s) for n, s in zip(sizes, scales, strict=True))
+        scales = list(scale) if isinstance(scale, tuple | list) else [scale] * len(sizes)
+        guard(len(scales) == len(sizes) and all(map(is_finite_number, scales)))
+        out = tuple(math.floor(float(n) * s) for n, s in zip(sizes, scales, strict=True))  # type: ignore[operator]
     guard(min(out) > 0)
     return out
-
-
-def _scales(scale: object, count: int) -> list[float]:
-    scales = list(scale) if isinstance(scale, tuple | list) else [scale] * count
-    guard(len(scales) == count and all(map(is_finite_number, scales)))
-    return scales  # type: ignore[return-value]
 
 
 def unfold_sizes(sizes: Shape, kernel: object, dilation: object, padding: object, stride: object) -> tuple[int, int]:
