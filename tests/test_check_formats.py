@@ -45,7 +45,7 @@ def run(*arguments: str) -> Result:
 
 
 # ------------------------------------------------------------ lines
-def test_every_fault_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_finding_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     done = run("check", "nets", "nets/none.yaml", "none.py:Net", "--format", "lines")
     assert done.exit_code == 2
@@ -73,7 +73,7 @@ def test_a_line_has_no_break_and_all_paths() -> None:
     )
 
 
-def test_variants_tell_a_fault_once() -> None:
+def test_a_finding_of_several_variants_is_printed_once() -> None:
     assert annotations.format_lines([Checked(name, (FOUND,)) for name in ("n.yaml:a", "n.yaml:b")]).count("\n") == 1
 
 
@@ -95,7 +95,7 @@ def test_workflow_commands(folder: Path) -> None:
     ]
 
 
-def test_a_command_escapes_what_ends_it() -> None:
+def test_commands_escape_their_delimiters() -> None:
     text = annotations.format_github(
         [Checked("x", (Finding("a,b:c", "error", FOUND.message, "0", PLACE, FOUND.help),))]
     )
@@ -127,37 +127,37 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 
-def holds(kind: str, given: dict[str, Any]) -> None:
+def check_keys(kind: str, given: dict[str, Any]) -> None:
     assert REQUIRED[kind] <= set(given) <= ALLOWED[kind], (kind, set(given))
 
 
-def test_sarif_has_the_structure_that_is_published(folder: Path) -> None:
+def test_sarif_has_the_published_structure(folder: Path) -> None:
     done = run("check", "nets", "none.py:Net", "--format", "sarif")
     assert done.exit_code == 2
     document = json.loads(done.stdout)
-    holds("", document)
+    check_keys("", document)
     assert document["version"] == "2.1.0"
     (ran,) = document["runs"]
-    holds("run", ran)
+    check_keys("run", ran)
     driver = ran["tool"]["driver"]
-    holds("driver", driver)
+    check_keys("driver", driver)
     for rule in driver["rules"]:
-        holds("rule", rule)
+        check_keys("rule", rule)
         assert rule["defaultConfiguration"]["level"] in ("none", "note", "warning", "error")
     for result in ran["results"]:
-        holds("result", result)
+        check_keys("result", result)
         assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["level"] in ("none", "note", "warning", "error")
         assert result["message"]["text"]
         for location in result["locations"]:
-            holds("location", location)
+            check_keys("location", location)
             assert not location["physicalLocation"]["artifactLocation"]["uri"].startswith("/")
             region = location["physicalLocation"].get("region", {"startLine": 1, "startColumn": 1})
             assert min(region["startLine"], region["startColumn"]) >= 1
     assert [result["ruleId"] for result in ran["results"]] == ["spec", "residual-shape", "spec"]
 
 
-def test_sarif_tells_where_and_how() -> None:
+def test_sarif_has_locations_and_help() -> None:
     (result,) = json.loads(sarif.format_sarif([Checked("x", (FOUND,))]))["runs"][0]["results"]
     (where,) = result["locations"]
     assert where["physicalLocation"] == {
@@ -168,7 +168,7 @@ def test_sarif_tells_where_and_how() -> None:
     assert result["message"]["text"].splitlines()[-2:] == ["help: a, b: c", "fix 1, checked (+1 parameters): do"]
 
 
-def test_a_file_elsewhere_has_a_whole_address() -> None:
+def test_a_file_outside_the_directory_has_an_absolute_uri() -> None:
     found = Finding("spec", "error", "so", place=Span("/elsewhere/net.yaml", 0, 0))
     (result,) = json.loads(sarif.format_sarif([Checked("x", (found,))]))["runs"][0]["results"]
     physical = result["locations"][0]["physicalLocation"]
@@ -193,7 +193,7 @@ def test_wrong_options_are_no_findings(folder: Path) -> None:
     assert "none.json: the baseline cannot be read" in done.stderr
 
 
-# ------------------------------------------------------------ what a project names
+# ------------------------------------------------------------ targets in the configuration
 def test_what_is_not_there_is_named_with_its_file(folder: Path) -> None:
     (folder / "pyproject.toml").write_text('[tool.archscope]\nignore = []\nspecs = ["nets", "netz"]\n')
     done = run("check")

@@ -42,7 +42,7 @@ def zeros() -> torch.Tensor:
 
 
 def kept(m: Any, x: torch.Tensor) -> torch.Tensor:
-    """Layers whose results a module keeps to its end."""
+    """Return the last of several layers, whose results stay alive to the end of the module."""
     first = m.one(x)
     second = m.two(first)
     third = m.three(second)
@@ -60,7 +60,7 @@ def again(m: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 class Tied(nn.Module):
-    """Eight words, whose embedding is the weight of the head as well."""
+    """An embedding of eight tokens that shares its weight with the head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,8 +115,8 @@ of = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 devices = pytest.mark.parametrize("device", ["cpu", "meta"])
 
 
-def seen(model: nn.Module, *given: torch.Tensor, train: bool = False) -> Trace:
-    """The pass of a model on the device of its inputs."""
+def recorded(model: nn.Module, *given: torch.Tensor, train: bool = False) -> Trace:
+    """Return the trace of a model on the device of its inputs."""
     about = {"target": "test", "device": str(given[0].device), "dtype": "float32"}
     inputs = dict(zip("xyz", given, strict=False))
     recording = record_module(model, given, {}, train=train, backward=train, track_memory=True, inputs=inputs, **about)
@@ -125,7 +125,7 @@ def seen(model: nn.Module, *given: torch.Tensor, train: bool = False) -> Trace:
 
 
 def remembered(model: nn.Module, *given: torch.Tensor, train: bool = False, optimizer: str = "") -> PredictedMemory:
-    memory = predict_memory(seen(model, *given, train=train), optimizer=optimizer)
+    memory = predict_memory(recorded(model, *given, train=train), optimizer=optimizer)
     assert memory is not None
     return memory
 
@@ -159,9 +159,9 @@ def test_tied_parameters_count_once_and_so_do_their_gradients_and_states() -> No
     assert (memory.params, memory.gradients, memory.optimizer, memory.inputs) == (W, W, 2 * W, 128)
 
 
-def test_the_optimizers_step_is_the_peak_where_what_it_makes_is_more_than_what_a_pass_makes() -> None:
-    """One example: the gradients stay; on CPU the weight is rooted and divided beside the bias before it."""
-    trace = seen(nn.Sequential(lin(), nn.Linear(8, 800)), torch.zeros(1, 8), train=True)
+def test_the_optimizer_step_is_the_peak_if_it_allocates_more_than_the_pass() -> None:
+    """With one example, the gradients and the temporary tensors of Adam are larger than the pass."""
+    trace = recorded(nn.Sequential(lin(), nn.Linear(8, 800)), torch.zeros(1, 8), train=True)
     weight, bias = 8 * 800 * 4, 800 * 4
     parameters = G + weight + bias
     memory = predict_memory(trace, optimizer="adamw")
@@ -177,12 +177,12 @@ def test_the_optimizers_step_is_the_peak_where_what_it_makes_is_more_than_what_a
 
 
 @pytest.mark.parametrize(("optimizer", "states"), [("", 0), ("sgd", 0), ("momentum", 1), ("adam", 2), ("adamw", 2)])
-def test_what_an_optimizer_keeps(optimizer: str, states: int) -> None:
+def test_optimizer_states(optimizer: str, states: int) -> None:
     assert remembered(lin(), batch(), train=True, optimizer=optimizer).optimizer == states * G
 
 
-def test_a_gradient_that_is_a_part_keeps_the_whole() -> None:
-    """A token before a sequence: its gradient is a row of the whole's; its states are as large as itself."""
+def test_a_gradient_that_is_a_view_keeps_the_whole_tensor_alive() -> None:
+    """The gradient of a class token is a view of the sequence's; its states are as large as the token."""
     model = Holds(lambda m, x: torch.cat([m.token, x]).exp(), token=nn.Parameter(torch.zeros(1, 8)))
     memory = remembered(model, batch(), train=True, optimizer="adam")
     assert (memory.params, memory.gradients, memory.optimizer) == (32, A + 32, 2 * 32)
@@ -200,25 +200,25 @@ def test_frozen_parameters_have_no_gradients_and_no_states() -> None:
     assert (memory.params, memory.gradients, memory.optimizer) == (2 * G, G, 2 * G)
 
 
-def test_buffers_count_and_what_a_norm_keeps_for_its_gradient() -> None:
-    """A batch norm in training keeps its input, and the mean and the spread of every feature."""
+def test_buffers_and_tensors_saved_by_a_norm_are_counted() -> None:
+    """A batch norm in training saves its input, and the mean and the deviation of every feature."""
     memory = remembered(nn.Sequential(lin(), nn.BatchNorm1d(8)), batch(), train=True)
     assert memory.buffers == 2 * V + 8
     assert memory.activations == 2 * A + 2 * V
 
 
-def test_a_pass_that_was_not_asked_for_its_memory_or_failed_has_none() -> None:
-    trace = seen(lin(), batch())
+def test_a_failed_pass_and_one_without_allocations_have_no_prediction() -> None:
+    trace = recorded(lin(), batch())
     assert predict_memory(replace(trace, allocations=(), kernel_events=())) is None
     assert predict_memory(replace(trace, failure=Failure(trace.calls[0].site, "", (), "no"))) is None
 
 
-def test_a_pass_that_makes_nothing() -> None:
+def test_a_pass_without_allocations_of_its_own() -> None:
     memory = remembered(nn.Sequential(nn.Flatten(0)), batch())
     assert (memory.peak, memory.working_bytes, memory.activations) == (A, 0, 0)
 
 
-def test_cuda_hands_out_whole_granules_and_tells_what_a_kernel_takes_for_itself() -> None:
+def test_cuda_sizes_are_rounded_up_and_kernel_scratch_is_counted() -> None:
     lives = (Allocation(100, -1, None, "parameter"), Allocation(513, 0, None), Allocation(1, 0, 1))
     trace = Trace("t", "cuda:0", "float32", "eval", (), (), (), (), (), allocations=lives, traits=CUDA_TRAITS)
     memory = predict_memory(replace(trace, kernel_events=(KernelEvent(0, False, 7), KernelEvent(1, False, 4000))))
@@ -230,14 +230,14 @@ def test_cuda_hands_out_whole_granules_and_tells_what_a_kernel_takes_for_itself(
 @pytest.mark.law(keep=3)
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("spec", ["specs/resnet.yaml:resnet18", "specs/vit.yaml:vit_b_16", "specs/densenet.yaml"])
-def test_the_peak_holds_every_products_operands_and_results(spec: str, train: bool) -> None:
+def test_the_peak_includes_the_operands_and_results_of_every_product(spec: str, train: bool) -> None:
     plan = compile_plan(spec, train=train)
     trace = summarize_plan(plan, device="meta", train=train, backward=train, track_memory=True).trace
     memory = predict_memory(trace)
     assert memory is not None
     products = [row for row in trace.rows if row.short_name in ("conv2d", "linear")]
-    doors = [row.inputs[0].value.bytes + sum(value.bytes for value in row.outputs) for row in products]
-    assert memory.peak >= memory.params + max(doors)
+    tensors = [row.inputs[0].value.bytes + sum(value.bytes for value in row.outputs) for row in products]
+    assert memory.peak >= memory.params + max(tensors)
     assert memory.params == sum(param.bytes for param in trace.params if not param.tied_to)
 
 

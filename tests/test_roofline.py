@@ -1,4 +1,4 @@
-"""Ceilings and bounds with known answers; the document read back; what is no document."""
+"""Tests of ceilings and bounds with known results, and of reading valid and invalid documents."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_working_set_is_a_curve_too() -> None:
 
 @pytest.mark.law
 @given(st.integers(1, 10**12), st.integers(1, 10**12))
-def test_what_moves_more_is_never_faster(one: int, other: int) -> None:
+def test_more_bytes_never_take_less_time(one: int, other: int) -> None:
     small, large = sorted((one, other))
     assert CEILINGS.bandwidth(small) >= CEILINGS.bandwidth(large)
 
@@ -92,11 +92,11 @@ def test_bound(
     assert found.seconds == (None if seconds is None else pytest.approx(seconds))
 
 
-def test_what_does_nothing_has_no_bound() -> None:
+def test_an_operation_without_work_has_no_bound() -> None:
     assert compute_bound(flops=0, moved=0, kernels=0, dtype="float32", ceilings=CEILINGS) is None
 
 
-def test_what_is_unknown_takes_what_is_known_at_least() -> None:
+def test_an_unknown_bound_has_the_known_seconds_as_minimum() -> None:
     found = compute_bound(flops=None, moved=10**9, kernels=1, dtype="float32", ceilings=CEILINGS)
     assert found is not None
     assert (found.compute, found.known_seconds) == (None, pytest.approx(1e-2))
@@ -114,7 +114,7 @@ def test_what_is_unknown_takes_what_is_known_at_least() -> None:
         ("cuda:0", 4, 4.0, False),
     ],
 )
-def test_disturbed_is_who_misses_a_core_of_four(
+def test_a_measurement_without_enough_free_cores_is_disturbed(
     device: str, threads: int, others: float | None, disturbed: bool
 ) -> None:
     machine = replace(MACHINE, device=device, settings=(("threads", threads),))
@@ -155,7 +155,7 @@ DOCUMENT: dict[str, Any] = CEILINGS.to_dict()
         (("more",), 1),
     ],
 )
-def test_anything_else_is_no_document(path: tuple[Any, ...], value: object) -> None:
+def test_invalid_values_are_rejected(path: tuple[Any, ...], value: object) -> None:
     data = copy.deepcopy(DOCUMENT)
     held: Any = data
     for step in path[:-1]:
@@ -166,13 +166,13 @@ def test_anything_else_is_no_document(path: tuple[Any, ...], value: object) -> N
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3, {}, {"schema": "archscope.device/1"}])
-def test_nor_is_this(data: object) -> None:
+def test_other_documents_are_rejected(data: object) -> None:
     with pytest.raises(ValueError, match="document"):
         parse_ceilings(data)
 
 
 @pytest.mark.parametrize("key", DOCUMENT)
-def test_every_key_is_needed(key: str) -> None:
+def test_every_key_is_required(key: str) -> None:
     with pytest.raises(ValueError):
         parse_ceilings({name: value for name, value in DOCUMENT.items() if name != key})
 
@@ -191,7 +191,7 @@ def test_groups_share_the_time_of_all() -> None:
     assert group_by_bound([]) == ()
 
 
-def test_a_point_moved_what_its_rate_says() -> None:
+def test_the_moved_bytes_of_a_point() -> None:
     assert point(2.0, "memory").moved == 200.0
 
 

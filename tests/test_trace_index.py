@@ -1,4 +1,4 @@
-"""The index of a trace against brute force: every edge walked one by one, on specs, on modules, on drawn traces."""
+"""Tests of the index of a trace against brute force, on specs, modules and random traces."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def edges(trace: Trace) -> Iterator[tuple[Row, Row]]:
         yield from ((maker, row) for row in trace.rows if any(operand.value.id in ids for operand in row.inputs))
 
 
-def above(trace: Trace) -> dict[int, set[int]]:
+def ancestor_rows(trace: Trace) -> dict[int, set[int]]:
     """Row → the rows that it depends on, itself included."""
     found = {row.index: {row.index} for row in trace.rows}
     for maker, reader in sorted(edges(trace), key=lambda edge: edge[1].index):
@@ -117,14 +117,14 @@ def test_makers_and_readers_are_the_edges(name: str) -> None:
 
 
 @every
-def test_every_reader_stands_once_in_the_order_of_the_run(name: str) -> None:
+def test_readers_are_unique_and_in_the_order_of_the_run(name: str) -> None:
     index = index_of(name)
     for value in {operand.value.id for row in index.trace.rows for operand in row.inputs}:
         found = [row.index for row in index.readers(value)]
         assert found == sorted(set(found))
 
 
-def test_what_nothing_reads_has_no_reader_and_what_nothing_makes_no_maker() -> None:
+def test_unread_values_have_no_reader_and_inputs_no_maker() -> None:
     index = index_of("mixed")
     (x, _), (total, _) = index.trace.inputs, index.trace.outputs
     assert (list(index.readers(total.value.id)), index.maker(x), index.maker_index(x.value.id)) == ([], None, -1)
@@ -138,7 +138,7 @@ def test_a_value_read_twice_by_one_row_has_one_reader() -> None:
 
 
 @every
-def test_what_a_row_reads_flows_or_is_held(name: str) -> None:
+def test_operands_are_activations_or_parameters(name: str) -> None:
     index = index_of(name)
     made = {value.id for row in (*index.trace.rows, *index.trace.backward) for value in row.outputs}
     assert index.activation_ids == made | {operand.value.id for operand in index.trace.inputs}
@@ -158,9 +158,9 @@ def test_a_value_whose_maker_has_the_name_of_a_parameter_is_none() -> None:
 
 # ------------------------------------------------------------ what depends on what
 @every
-def test_descendants_are_the_rows_that_a_row_stands_above(name: str) -> None:
+def test_descendants_are_the_rows_that_depend_on_a_row(name: str) -> None:
     index = index_of(name)
-    depends = above(index.trace)
+    depends = ancestor_rows(index.trace)
     dice = Random(name)
     for row in dice.sample(index.trace.rows, min(len(index.trace.rows), 25)):
         assert index.descendants([row.index]) == {below for below, rows in depends.items() if row.index in rows}
@@ -178,7 +178,7 @@ def test_descendants_of_several_rows_are_those_of_each(name: str) -> None:
 @every
 def test_ancestors_are_the_rows_that_a_value_comes_from(name: str) -> None:
     index = index_of(name)
-    depends = above(index.trace)
+    depends = ancestor_rows(index.trace)
     for row in Random(name).sample(index.trace.rows, min(len(index.trace.rows), 25)):
         found = index.ancestors(Operand(row.path, row.outputs[0]))
         assert set(found.values()) - {-1} == depends[row.index]
@@ -194,16 +194,16 @@ def test_dependent_values_have_an_input_among_their_ancestors(name: str) -> None
 
 
 @every
-def test_needed_and_alive_rows_are_those_above_the_results_and_above_what_is_written(name: str) -> None:
+def test_needed_rows_lead_to_results_and_alive_rows_also_to_writes_in_place(name: str) -> None:
     index = index_of(name)
-    depends = above(index.trace)
+    depends = ancestor_rows(index.trace)
     results = makers_of(index, index.output_ids)
     written = {row.index for row in index.trace.rows if is_in_place(row)}
     assert index.needed_rows == set().union(*(depends[row] for row in results))
     assert index.live_rows == set().union(*(depends[row] for row in results | written))
 
 
-def test_only_what_leads_to_a_result_is_needed_and_writing_in_place_is_alive() -> None:
+def test_only_rows_that_lead_to_a_result_are_needed_and_writes_in_place_are_alive() -> None:
     index = index_of("mixed")
     named = {row.short_name: row.index for row in index.trace.rows}
     assert named["sigmoid"] not in index.live_rows
@@ -229,12 +229,12 @@ def test_of_two_inputs_each_reaches_its_own_side() -> None:
 
 
 @every
-def test_past_no_row_only_the_start_is_reached(name: str) -> None:
+def test_without_other_rows_only_the_start_is_reached(name: str) -> None:
     index = index_of(name)
     assert index.reachable_values(index.inputs, without=range(len(index.trace.rows))) == index.inputs
 
 
-def test_a_way_past_a_row_is_found() -> None:
+def test_a_path_around_a_row_is_found() -> None:
     net = Sketch("net.yaml", x=(1, 4, 8, 8))
     y = residual(net, "0", net["x"], 4)
     index = TraceIndex(net.trace([y]))
@@ -245,7 +245,7 @@ def test_a_way_past_a_row_is_found() -> None:
 
 # ------------------------------------------------------------ calls
 @every
-def test_rows_within_a_call_are_those_that_it_stands_around(name: str) -> None:
+def test_rows_within_a_call_are_those_of_its_nested_calls_too(name: str) -> None:
     index = index_of(name)
     around = {row.index: {call.index for call in index.calls_around(row.call)} for row in index.trace.rows}
     for call in index.trace.calls:

@@ -1,4 +1,4 @@
-"""Every way a number is written, and figures equal to the digits written."""
+"""Tests of the formatting of numbers, and of the comparison of numbers with rounded figures."""
 
 from __future__ import annotations
 
@@ -161,14 +161,14 @@ def test_a_figure_equals_to_the_digits_written(figure: str, number: int, equal: 
 
 
 @pytest.mark.parametrize("text", ["", "M", "12.4", "1.2.3M", "12.4 MB", "1e6", "> 5M", "1.2345k", "0x10"])
-def test_what_is_no_figure(text: str) -> None:
+def test_other_texts_are_not_figures(text: str) -> None:
     with pytest.raises(ValueError, match=r"figure|fraction"):
         units.parse_figure(text)
 
 
 @pytest.mark.law
 @given(st.integers(0, 10**16))
-def test_what_we_print_we_accept(number: int) -> None:
+def test_formatted_numbers_are_parsed_again(number: int) -> None:
     assert units.parse_figure(str(number)).equals(number)
     if 1000 <= number < 10**15:
         assert units.parse_figure(units.format_si(number)).equals(number)

@@ -22,28 +22,29 @@ GITHUB_LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 
 def format_lines(checked: Iterable[Checked], *, level: str = "warning") -> str:
     """Return lines `file:line:column: level code message`; 1:1 of the target's file without a location."""
-    return "".join(f"{format_line(one)}\n" for one in fold_findings(item.least(level) for item in checked))
+    return "".join(f"{format_line(folded)}\n" for folded in fold_findings(item.least(level) for item in checked))
 
 
-def format_line(one: FoldedFinding) -> str:
-    finding = one.finding
+def format_line(folded: FoldedFinding) -> str:
+    finding = folded.finding
     row, column = (max(1, finding.place.line), max(1, finding.place.column)) if finding.place else (1, 1)
     message = " ".join(message_with_paths(finding).split())
-    return escape_one_line(f"{finding_file(one)}:{row}:{column}: {finding.level} {finding.rule} {message}")
+    return escape_one_line(f"{finding_file(folded)}:{row}:{column}: {finding.level} {finding.rule} {message}")
 
 
 def format_github(checked: Iterable[Checked], *, level: str = "warning") -> str:
     """Return workflow commands, which GitHub shows beside the lines of a pull request."""
-    return "".join(f"{github_command(one)}\n" for one in fold_findings(item.least(level) for item in checked))
+    return "".join(f"{github_command(folded)}\n" for folded in fold_findings(item.least(level) for item in checked))
 
 
-def github_command(one: FoldedFinding) -> str:
-    finding = one.finding
-    where = {"file": display_path(finding_file(one))}
+def github_command(folded: FoldedFinding) -> str:
+    finding = folded.finding
+    properties = {"file": display_path(finding_file(folded))}
     if finding.place and finding.place.line:
-        where |= {"line": str(finding.place.line), "col": str(max(1, finding.place.column))}
-    said = ",".join(f"{name}={escape_property(value)}" for name, value in {**where, "title": finding.rule}.items())
-    return f"::{GITHUB_LEVELS[finding.level]} {said}::{escape_message(full_message(finding))}"
+        properties |= {"line": str(finding.place.line), "col": str(max(1, finding.place.column))}
+    properties["title"] = finding.rule
+    properties_text = ",".join(f"{name}={escape_property(value)}" for name, value in properties.items())
+    return f"::{GITHUB_LEVELS[finding.level]} {properties_text}::{escape_message(full_message(finding))}"
 
 
 def escape_message(text: str) -> str:
@@ -55,7 +56,7 @@ def escape_property(text: str) -> str:
     return escape_message(text).replace(":", "%3A").replace(",", "%2C")
 
 
-# ------------------------------------------------------------ what both say
+# ------------------------------------------------------------ for both formats
 def full_message(finding: Finding) -> str:
     """Return the message, the help and the fixes, a line each."""
     helped = [f"help: {finding.help}"] if finding.help else []
@@ -69,9 +70,9 @@ def message_with_paths(finding: Finding) -> str:
     return f"{finding.message} (at {paths})" if paths else finding.message
 
 
-def finding_file(one: FoldedFinding) -> str:
+def finding_file(folded: FoldedFinding) -> str:
     """Return the file of a finding; of a target without a file, its name."""
-    return one.finding.place.file if one.finding.place else target_file(one.target)
+    return folded.finding.place.file if folded.finding.place else target_file(folded.target)
 
 
 def target_file(target: str) -> str:

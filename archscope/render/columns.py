@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from archscope import units
 from archscope.report import FAILS, UNRUN, Finding, OutlineLine, Report, Total, receptive_field, set_text
-from archscope.trace import Shape, Value
+from archscope.trace import Shape
 
 Shorten = Callable[[str, int], str]
 
@@ -81,20 +81,12 @@ def set_params_text(report: Report) -> str:
     return set_text(report.request.set) if report.request else ""
 
 
-def sources_cell(line: OutlineLine, _: Report) -> str:
-    return ", ".join(line.sources)
-
-
 def output_cell(line: OutlineLine, report: Report) -> str:
     """Return `16×24×24`; several outputs as `3 of 12×64` if they are equal, else the first and the number of others."""
-    shapes = [example_shape_text(value, report.batch) for value in line.outputs]
+    shapes = [units.format_shape(example_shape(value.shape, report.batch)) for value in line.outputs]
     if len(shapes) > 1 and len(set(shapes)) == 1:
         return f"{len(shapes)} of {shapes[0]}"
     return f"{shapes[0]}, +{len(shapes) - 1}" if len(shapes) > 1 else "".join(shapes)
-
-
-def example_shape_text(value: Value, batch: int | None) -> str:
-    return units.format_shape(example_shape(value.shape, batch))
 
 
 def example_shape(shape: Shape, batch: int | None) -> Shape:
@@ -103,11 +95,9 @@ def example_shape(shape: Shape, batch: int | None) -> Shape:
 
 
 def params_cell(line: OutlineLine, _: Report) -> str:
-    return "shared" if line.shared else count_or_blank(line.total.params)
-
-
-def count_or_blank(quantity: int) -> str:
-    return units.format_count(quantity) if quantity else ""
+    if line.shared:
+        return "shared"
+    return units.format_count(line.total.params) if line.total.params else ""
 
 
 def known_count(quantity: int, total: Total, write: Callable[[int], str] = units.format_count) -> str:
@@ -122,18 +112,9 @@ def lower_bound(quantity: int, partial: bool, write: Callable[[int], str]) -> st
     return f"≥{write(quantity)}" if quantity else "?"
 
 
-def share_cell(line: OutlineLine, report: Report) -> str:
-    return units.format_share(line.total.known, report.total.known)
-
-
 def call_count(line: OutlineLine) -> int | None:
     """Return the number of calls in a line; None if they did not run."""
     return None if is_not_run(line) else line.times
-
-
-def row_count(line: OutlineLine) -> int | None:
-    """Return the number of operations in a line; None if they did not run."""
-    return None if is_not_run(line) else len(line.rows)
 
 
 def cut_at_comma(text: str, width: int) -> str:
@@ -194,7 +175,13 @@ def backward_column(
 COLUMNS: tuple[Column, ...] = (
     Column("path", "path", path_cell, lambda line, _: line.path),
     Column("layer", "layer", layer_cell, layer_cell, shorten=cut_at_comma),
-    Column("from", "from", sources_cell, lambda line, _: " ".join(line.sources), shorten=cut_to_first_name),
+    Column(
+        "from",
+        "from",
+        lambda line, _: ", ".join(line.sources),
+        lambda line, _: " ".join(line.sources),
+        shorten=cut_to_first_name,
+    ),
     Column("output", "output", output_cell, output_shapes, right=True),
     Column("params", "params", params_cell, lambda line, _: line.total.params, right=True, total=True),
     Column(
@@ -208,7 +195,13 @@ COLUMNS: tuple[Column, ...] = (
     backward_column(
         "backward", "backward", lambda total: known_count(total.known, total), lambda total: total.macs, "backward_macs"
     ),
-    Column("share", "share", share_cell, macs_fraction, right=True),
+    Column(
+        "share",
+        "share",
+        lambda line, report: units.format_share(line.total.known, report.total.known),
+        macs_fraction,
+        right=True,
+    ),
     Column(
         "flops",
         "FLOPs",
@@ -236,7 +229,13 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "calls", "calls", lambda line, _: str(call_count(line) or "?"), lambda line, _: call_count(line), right=True
     ),
-    Column("rows", "rows", lambda line, _: str(len(line.rows) or ""), lambda line, _: row_count(line), right=True),
+    Column(
+        "rows",
+        "rows",
+        lambda line, _: str(len(line.rows) or ""),
+        lambda line, _: None if is_not_run(line) else len(line.rows),
+        right=True,
+    ),
     Column("place", "place", lambda line, _: str(line.place or ""), lambda line, _: str(line.place or "")),
     Column("field", "field", receptive_field_cell, receptive_field_cell, right=True),
     Column("state", "state", line_state, line_state),

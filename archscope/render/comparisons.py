@@ -191,24 +191,23 @@ def sorted_indexes(compared: Comparison, sort: str) -> list[int]:
 # ------------------------------------------------------------ for readers
 def comparison_sheet(compared: Comparison, table_options: TableOptions = TableOptions()) -> Sheet:  # noqa: B008 - frozen
     """Return a table of the targets with ratios to one of them."""
-    one = len(compared.reports) < 2
+    single = len(compared.reports) < 2
     names = table_options.columns or tuple(
-        name for name in default_columns(DEFAULT_COMPARISON, compared) if not (one and name.endswith("_ratio"))
+        name for name in default_columns(DEFAULT_COMPARISON, compared) if not (single and name.endswith("_ratio"))
     )
     figures = columns_named(names)
     return Sheet(
         head=tuple(head_phrases(compared)),
-        headings=tuple(column_heading(figure) for figure in figures),
+        headings=tuple(
+            Heading(figure.name, figure.header, figure.right, shorten=cut_start if figure.name == "target" else None)
+            for figure in figures
+        ),
         rows=tuple(
             tuple(figure.text(compared, index) for figure in figures)
             for index in sorted_indexes(compared, table_options.sort)
         ),
         notes=tuple(comparison_notes(compared, names)),
     )
-
-
-def column_heading(figure: ComparisonColumn) -> Heading:
-    return Heading(figure.name, figure.header, figure.right, shorten=cut_start if figure.name == "target" else None)
 
 
 def cut_start(text: str, width: int) -> str:

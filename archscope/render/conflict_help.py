@@ -26,7 +26,7 @@ from archscope.checks.conflicts.uneven_windows import UnevenWindow, first_uneven
 from archscope.checks.conflicts.view_factors import ViewFactors, nearest_multiples, product_text
 from archscope.layer_rules import nearest_divisors
 from archscope.report.windows import Window, window_of
-from archscope.trace import Row, SizeCondition
+from archscope.trace import SizeCondition
 
 DIRECTION_WORDS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}
 """Name of an axis → words for the size of an input along it."""
@@ -49,7 +49,8 @@ def help_for_conflict(diagnosis: Diagnosis) -> str:
     if diagnosis.likely:
         return ""
     if emptied := find_emptying_step(diagnosis):
-        return f"{emptied.row.path or emptied.row.op} leaves nothing of it: {format_lost_sizes(emptied)}"
+        lost = ", ".join(f"{before} → {after}" for _, before, after in emptied.axes if before and not after)
+        return f"{emptied.row.path or emptied.row.op} leaves nothing of it: {lost}"
     if diagnosis.cause == "kernel-size":
         return kernel_help(diagnosis)
     if diagnosis.intended_dim is not None:
@@ -68,8 +69,8 @@ def help_for_conflict(diagnosis: Diagnosis) -> str:
         follows = " where the number of windows follows the size" if "divisibility" in diagnosis.cause else ""
         fits = [f"{format_input_size(diagnosis.fit)} fits{follows}"] if diagnosis.fit is not None else []
         if examples := examples_in_view(mismatch, diagnosis.shapes[0]):
-            one = prod(diagnosis.shapes[0][1:])
-            return f"{examples * one} = {examples}·{one}: {examples} examples in one row; flatten(1) keeps the batch"
+            size = prod(diagnosis.shapes[0][1:])
+            return f"{examples * size} = {examples}·{size}: {examples} examples in one row; flatten(1) keeps the batch"
         divided = [factors for factors in conflict_view_factors(diagnosis) if factors.divisor]
         return "; ".join(dict.fromkeys([*(view_help(diagnosis, factors) for factors in divided), *fits]))
     if diagnosis.relation == "table" and diagnosis.cause in ("input-size", "channels"):
@@ -134,11 +135,6 @@ def find_emptying_step(diagnosis: Diagnosis) -> AxisChange | None:
     return next((step for step in steps if any(before and not after for _, before, after in step.axes)), None)
 
 
-def format_lost_sizes(change: AxisChange) -> str:
-    """Return `40 → 0`."""
-    return ", ".join(f"{before} → {after}" for _, before, after in change.axes if before and not after)
-
-
 def axis_help(diagnosis: Diagnosis) -> str:
     """Return the help for a Linear or LayerNorm that declares the size of another axis: move it last, or flatten."""
     says, shape, axis = diagnosis.mismatch.wrong_argument, diagnosis.shapes[0], axis_of_declared_size(diagnosis)
@@ -147,7 +143,7 @@ def axis_help(diagnosis: Diagnosis) -> str:
     if axis is None:
         return f"flatten(1) before it: {join_sizes(shape[1:])} = {declared}"
     rank = len(shape)
-    order = [*(one for one in range(rank) if one != axis), axis]
+    order = [*(other for other in range(rank) if other != axis), axis]
     move = f"transpose(1, {rank - 1})" if rank == 3 else f"permute({', '.join(map(str, order))})"
     name = "C, axis" if axis_label(diagnosis.axis_names, axis) == "C" else "axis"
     return f"{declared} stands in {name} {axis}: {move} before it brings it last"
@@ -193,7 +189,7 @@ def table_help(diagnosis: Diagnosis) -> str:
     """Return the input that a table was made for; if channels differ, the two numbers that must be equal."""
     fit, axes = diagnosis.fit, diagnosis.mismatch.axes
     if diagnosis.cause == "channels" and len(axes) == 1:
-        found = sorted(operand_size_origins(diagnosis, axes[0]), key=lambda one: one.kind == "table")
+        found = sorted(operand_size_origins(diagnosis, axes[0]), key=lambda origin: origin.kind == "table")
         other, table = found[0], found[-1]
         return f"the table {table.name} has {table.size} channels for {other.size}: one of the two numbers is wrong"
     return f"{format_input_size(fit)} fits the table; or resize the table" if fit is not None else "resize the table"
@@ -204,14 +200,14 @@ def has_shared_windows(diagnosis: Diagnosis) -> bool:
     paths = [
         {change.row.path for change in side if change.is_resizable and change.row.path} for side in diagnosis.sides
     ]
-    return len(paths) > 1 and bool(paths[0]) and all(one == paths[0] for one in paths)
+    return len(paths) > 1 and bool(paths[0]) and all(own == paths[0] for own in paths)
 
 
 def sizes_help(diagnosis: Diagnosis) -> str:
     """Return which step rounds or has a fixed size, inputs that fit, and arguments that fit."""
     fit = diagnosis.fit
-    steps = [one for side in diagnosis.sides if (one := first_uneven_window(side)) is not None]
-    facts = list(map(format_fixed_size, find_fixed_sizes(diagnosis))) or list(map(format_uneven, steps))
+    steps = [step for side in diagnosis.sides if (step := first_uneven_window(side)) is not None]
+    facts = list(fixed_size_facts(diagnosis)) or list(map(format_uneven, steps))
     other = " or ".join(find_other_windows(diagnosis)) if diagnosis.cause == "off-by-one" else ""
     if diagnosis.cause == "stride" and (fit is None or not facts):
         return ""
@@ -222,8 +218,12 @@ def sizes_help(diagnosis: Diagnosis) -> str:
         return f"the sizes of the inputs {' and '.join(names)} do not go together"
     if not facts and fit is None and not other:
         return "give the windows of both sides the same padding and rounding"
-    near = [f"{format_fitting_inputs(diagnosis)} fits"] if fit is not None else []
-    near += [f"{other} makes both of one size"] if other else []
+    near = []
+    if fit is not None:
+        fits = diagnosis.fits if diagnosis.relation == "inputs" else diagnosis.fits[:1]
+        near.append(f"{' or '.join(map(format_input_size, fits))} fits")
+    if other:
+        near.append(f"{other} makes both of one size")
     return ": ".join(
         filter(None, [" and ".join(facts[:MAX_ARGUMENT_CHANGES]), "; or ".join(near) or "pad or crop one side"])
     )
@@ -236,7 +236,9 @@ def format_uneven(found: UnevenWindow) -> str:
     before, after, stride, row = found.before, found.after, found.stride, found.change.row
     who = row.path or row.op
     if found.crop is not None and found.surplus > 0:
-        return f"{format_crop(found.crop.row)} takes {found.cut} of the {found.surplus} that {who} adds"
+        crop = found.crop.row
+        where = f" in line {crop.place.line}" if crop.place is not None else f" {crop.path}".rstrip()
+        return f"the crop{where} takes {found.cut} of the {found.surplus} that {who} adds"
     if found.rounds:
         return f"{who} rounds {before}/{stride} {'up' if after * stride > before else 'down'} to {after}"
     window = window_of(row)
@@ -247,24 +249,15 @@ def format_uneven(found: UnevenWindow) -> str:
         ("padding", window.padding),
         ("dilation", window.dilation),
     )
-    arguments = [f"{name} {one[-1]}" for name, one in numbers if name in ("kernel", "padding") or one[-1] > 1]
+    arguments = [f"{name} {sizes[-1]}" for name, sizes in numbers if name in ("kernel", "padding") or sizes[-1] > 1]
     return f"{who} makes {after} of {before} ({', '.join(arguments)})"
 
 
-def format_crop(row: Row) -> str:
-    """Return `the crop at line 7`, `the crop 3`."""
-    return f"the crop in line {row.place.line}" if row.place is not None else f"the crop {row.path}".rstrip()
-
-
-def find_fixed_sizes(diagnosis: Diagnosis) -> list[AxisChange]:
-    """Return the steps whose output size is written in the source."""
-    return [change for side in diagnosis.sides for change in side if has_fixed_output_size(change)]
-
-
-def format_fixed_size(change: AxisChange) -> str:
-    """Return `soft.up gives 14×14 whatever it gets`."""
-    sizes = [after for _, _, after in change.axes]
-    return f"{change.row.path or change.row.op} gives {join_sizes(sizes)} whatever it gets"
+def fixed_size_facts(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield `soft.up gives 14×14 whatever it gets` for each step whose output size is written in the source."""
+    for change in (change for side in diagnosis.sides for change in side if has_fixed_output_size(change)):
+        sizes = [after for _, _, after in change.axes]
+        yield f"{change.row.path or change.row.op} gives {join_sizes(sizes)} whatever it gets"
 
 
 def find_other_windows(diagnosis: Diagnosis) -> list[str]:
@@ -277,19 +270,13 @@ def find_other_windows(diagnosis: Diagnosis) -> list[str]:
     changes = [
         change for side in sides_with_goals(diagnosis) for change in window_changes(side, trace, lambda _: {}, cause)
     ]
-    for change in sorted(changes, key=lambda one: (one.path not in at_fault, not one.likely, one.distance)):
+    for change in sorted(changes, key=lambda change: (change.path not in at_fault, not change.likely, change.distance)):
         rounds = {"ceil_mode", "output_padding"} & change.arguments.keys()
         if (change.likely or rounds) and change.distance >= 0 and "out_channels" not in change.arguments:
             found.setdefault(change.path, str(change))
     return [text for path, text in found.items() if path in at_fault or not at_fault & found.keys()][
         :MAX_ARGUMENT_CHANGES
     ]
-
-
-def format_fitting_inputs(diagnosis: Diagnosis) -> str:
-    """Return the input that fits, or each of several."""
-    fits = diagnosis.fits if diagnosis.relation == "inputs" else diagnosis.fits[:1]
-    return " or ".join(map(format_input_size, fits))
 
 
 def format_input_size(fit: FittingSizes, *, least: str = "") -> str:

@@ -123,13 +123,10 @@ def group_operands(diagnosis: Diagnosis) -> list[tuple[Operand, str, int]]:
 def format_sides(diagnosis: Diagnosis) -> Iterator[str]:
     """Yield `main (1, 32, 8, 8) from main.2`, `value 2 (1, 16) from e.0 and 25 others (1, 16)`."""
     for operand, name, others in group_operands(diagnosis):
-        more = f" and {others} other{'s' * (others > 1)} {operand.value.shape}" if others else ""
-        yield format_side(operand, name) + distinguishing_text(operand, diagnosis) + more
-
-
-def format_side(operand: Operand, name: str) -> str:
-    shape = f"{name} {operand.value.shape}"
-    return shape if operand.source == name else f"{shape} from {operand.source}"
+        shape = operand.value.shape
+        source = "" if operand.source == name else f" from {operand.source}"
+        more = f" and {others} other{'s' * (others > 1)} {shape}" if others else ""
+        yield f"{name} {shape}{source}{distinguishing_text(operand, diagnosis)}{more}"
 
 
 def distinguishing_text(operand: Operand, diagnosis: Diagnosis) -> str:
@@ -188,7 +185,8 @@ def layout_lines(diagnosis: Diagnosis) -> Iterator[str]:
     widths = [max(map(len, names)), max(map(len, makers))]
     for name, made, shape in zip(names, makers, shapes, strict=True):
         blank = "  ".join([" " * cells] * (rank - len(shape))) + "  " * (len(shape) < rank)
-        yield f"{name:<{widths[0]}}  {made:<{widths[1]}}  {blank}{format_sizes(shape, cells)}"
+        sizes = "  ".join(f"{size:>{cells}}" for size in shape) or "scalar"
+        yield f"{name:<{widths[0]}}  {made:<{widths[1]}}  {blank}{sizes}"
     marked = {
         axis + rank - len(operand.value.shape)
         for operand in diagnosis.operands
@@ -202,10 +200,6 @@ def layout_lines(diagnosis: Diagnosis) -> Iterator[str]:
 
 def format_others(number: int) -> str:
     return f" and {number} other{'s' * (number > 1)}" if number else ""
-
-
-def format_sizes(shape: Shape, width: int) -> str:
-    return "  ".join(f"{size:>{width}}" for size in shape) or "scalar"
 
 
 def format_maker(operand: Operand, diagnosis: Diagnosis, *, short: bool = False) -> str:
@@ -252,7 +246,7 @@ def joining_links(diagnosis: Diagnosis, shown: Sequence[Row]) -> Iterator[WalkSt
     """
     row = find_concat(diagnosis.operands[0], diagnosis.index) if diagnosis.mismatch.kind == "layer" else None
     if row is not None and row not in shown:
-        shapes = " and ".join(str(one.value.shape) for one in row.inputs)
+        shapes = " and ".join(str(operand.value.shape) for operand in row.inputs)
         yield WalkStep(
             row.path or "forward", f"{row.short_name}: joins {shapes} along dim {row.get('dim', 0)}", row.place
         )
@@ -266,7 +260,9 @@ def select_steps(diagnosis: Diagnosis) -> Iterator[tuple[AxisChange, int]]:
         selected += (
             change for branch in split_branches(side, diagnosis.index) for change in branch if change in changes
         )
-    lines: list[tuple[Span | None, str]] = [(one.row.place, one.row.short_name) for one in selected if one.row.place]
+    lines: list[tuple[Span | None, str]] = [
+        (change.row.place, change.row.short_name) for change in selected if change.row.place
+    ]
     alike = Counter(lines)
     seen: set[object] = set()
     for change in selected:

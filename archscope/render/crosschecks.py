@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from archscope import units
 from archscope.counter_result import CounterResult
-from archscope.crosscheck import Account, CrossCheck, Difference
+from archscope.crosscheck import Account, CrossCheck
 from archscope.render.columns import known_count, short_finding
 from archscope.render.json_csv import format_csv
 from archscope.render.sheet import Heading, Sheet, head_phrases, unpriced_phrases
@@ -68,14 +68,15 @@ def counter_row(account: Account, check: CrossCheck) -> tuple[str, ...]:
     own = account.result
     if own.status != "counted":
         return counter_label(own), "", "", STATUS_WORDS[own.status], "", ""
-    factor = account.relative_time(check.seconds)
+    off, factor = account.macs_off, account.relative_time(check.seconds)
+    difference = "" if off is None else units.format_signed_si(off) if off else "="
     seconds = "" if own.seconds is None else units.format_duration(own.seconds)
     times = "" if factor is None else units.format_factor(factor)
     return (
         counter_label(own),
         format_count(own.params),
         format_count(own.macs),
-        format_difference(account.macs_off),
+        difference,
         seconds,
         times,
     )
@@ -89,10 +90,6 @@ def counter_label(statement: CounterResult) -> str:
 
 def format_count(figure: int | None) -> str:
     return "" if figure is None else units.format_count(figure)
-
-
-def format_difference(amount: int | None) -> str:
-    return "" if amount is None else units.format_signed_si(amount) if amount else "="
 
 
 def counter_versions(check: CrossCheck) -> Iterator[str]:
@@ -117,11 +114,20 @@ def cross_check_notes(check: CrossCheck) -> Iterator[str]:
 
 
 def account_notes(account: Account) -> Iterator[str]:
+    """Yield the differences of MACs and parameters, and their unexplained rest; or why nothing was counted."""
     own = account.result
     if own.status != "counted":
-        yield from ("", not_counted_note(own))
+        yield ""
+        if own.status == "missing":
+            yield f"{own.counter} is not installed: {own.help}"
+        else:
+            yield f"{own.counter} crashed: {own.error}" if own.status == "crashed" else own.error
         return
-    for quantity, differences, rest in account_parts(account):
+    for quantity, differences, unattributed in (
+        ("MACs", account.macs_differences, account.unattributed),
+        ("parameters", account.params_differences, account.params_unattributed),
+    ):
+        rest = unattributed or 0
         amounts = [units.format_signed_si(difference.amount) for difference in differences] + [
             units.format_signed_si(rest)
         ] * bool(rest)
@@ -130,21 +136,6 @@ def account_notes(account: Account) -> Iterator[str]:
             yield from ("", f"{own.counter}, {quantity}:")
         width = max(map(len, amounts), default=0)
         yield from (f"  {amount:>{width}}  {text}" for amount, text in zip(amounts, sentences, strict=True))
-
-
-def not_counted_note(statement: CounterResult) -> str:
-    if statement.status == "missing":
-        return f"{statement.counter} is not installed: {statement.help}"
-    return f"{statement.counter} crashed: {statement.error}" if statement.status == "crashed" else statement.error
-
-
-def account_parts(account: Account) -> Iterator[tuple[str, Sequence[Difference], int]]:
-    """Yield MACs and parameters, each with its differences and the unexplained rest."""
-    for quantity, differences, rest in (
-        ("MACs", account.macs_differences, account.unattributed),
-        ("parameters", account.params_differences, account.params_unattributed),
-    ):
-        yield quantity, differences, rest or 0
 
 
 # ------------------------------------------------------------ for programs
@@ -156,13 +147,13 @@ def cross_check_csv(check: CrossCheck) -> str:
 def cross_check_rows(check: CrossCheck) -> Iterator[Sequence[object]]:
     total = check.report.total
     status = FAILS if check.report.broken else "counted"
-    found = "; ".join(map(short_finding, check.report.findings)) or None
-    yield "archscope", None, status, "total", None, None, total.params, total.macs, check.seconds, found
+    findings = "; ".join(map(short_finding, check.report.findings)) or None
+    yield "archscope", None, status, "total", None, None, total.params, total.macs, check.seconds, findings
     for account in check.accounts:
         own = account.result
         who = own.counter, own.version or None, own.status
         yield *who, "total", None, None, own.params, own.macs, own.seconds, own.error or None
-        for one in account.params_differences:
-            yield *who, one.cause, one.subject, one.times or None, one.amount, None, None, one.sentence
-        for one in account.macs_differences:
-            yield *who, one.cause, one.subject, one.times or None, None, one.amount, None, one.sentence
+        for found in account.params_differences:
+            yield *who, found.cause, found.subject, found.times or None, found.amount, None, None, found.sentence
+        for found in account.macs_differences:
+            yield *who, found.cause, found.subject, found.times or None, None, found.amount, None, found.sentence

@@ -20,11 +20,10 @@ CEILINGS_CSV_HEAD = ("quantity", "of", "value")
 
 def ceilings_sheet(ceilings: Ceilings) -> Sheet:
     """Return the products by dtype, the bandwidth by working set, and the time of a launch."""
-    launch = ("launch", units.format_duration(ceilings.launch), "")
     return Sheet(
         head=tuple(machine_phrases(ceilings.machine)),
         headings=CEILINGS_HEADINGS,
-        rows=(*product_rows(ceilings), *bandwidth_rows(ceilings), launch),
+        rows=tuple(ceilings_rows(ceilings)),
         foot=(*software_phrases(ceilings.machine), f"measured {ceilings.measured}"),
         notes=tuple(ceilings_notes(ceilings)),
     )
@@ -48,17 +47,15 @@ def software_phrases(machine: Machine) -> Iterator[str]:
 
 
 # ------------------------------------------------------------ rows
-def product_rows(ceilings: Ceilings) -> Iterator[tuple[str, ...]]:
+def ceilings_rows(ceilings: Ceilings) -> Iterator[tuple[str, ...]]:
+    """Yield every dtype, every second working set, and always the largest, and the launch."""
     for dtype, peak in ceilings.peaks:
         ridge = ceilings.ridge(dtype)
         at_most = "?" if peak is None else units.format_rate(peak, "FLOP/s")
         yield f"products, {dtype}", at_most, "" if ridge is None else f"{ridge:,.1f} FLOPs/B"
-
-
-def bandwidth_rows(ceilings: Ceilings) -> Iterator[tuple[str, ...]]:
-    """Yield every second working set, and always the largest."""
     for size, rate in ceilings.bandwidths[::-2][::-1]:
         yield f"bytes, {units.format_bytes(size)} at work", units.format_rate(rate, "B/s"), ""
+    yield "launch", units.format_duration(ceilings.launch), ""
 
 
 # ------------------------------------------------------------ sentences
@@ -98,36 +95,37 @@ def devices_sheet(auto: str, found: Sequence[AvailableDevice]) -> Sheet:
     return Sheet(
         head=(),
         headings=DEVICES_HEADINGS,
-        rows=tuple(device_row(one) for one in found if one.machine is not None),
+        rows=tuple(device_row(device) for device in found if device.machine is not None),
         foot=(f"auto: {auto}",),
-        notes=tuple(f"{one.why}; {one.help}" for one in found if one.machine is None),
+        notes=tuple(f"{device.why}; {device.help}" for device in found if device.machine is None),
     )
 
 
-def device_row(one: AvailableDevice) -> tuple[str, ...]:
-    assert one.machine is not None
-    sizes = (one.machine.memory, one.free, one.held_by_others)
-    return one.device, one.machine.name, *("" if size is None else units.format_bytes(size) for size in sizes)
+def device_row(found: AvailableDevice) -> tuple[str, ...]:
+    assert found.machine is not None
+    sizes = (found.machine.memory, found.free, found.held_by_others)
+    return found.device, found.machine.name, *("" if size is None else units.format_bytes(size) for size in sizes)
 
 
 def devices_csv(found: Sequence[AvailableDevice]) -> str:
     """Return one line for every device, `usable` or not."""
     head = ("device", "usable", "name", "memory_bytes", "free_bytes", "held_by_others_bytes", "why")
-    documents = [one.to_dict() for one in found]
+    documents = [device.to_dict() for device in found]
     return format_csv([head, *([document.get(name) for name in head] for document in documents)])
 
 
 def devices_document(auto: str, found: Sequence[AvailableDevice]) -> dict[str, object]:
-    return {"schema": "archscope.devices/1", "auto": auto, "devices": [one.to_dict() for one in found]}
+    return {"schema": "archscope.devices/1", "auto": auto, "devices": [device.to_dict() for device in found]}
 
 
 # ------------------------------------------------------------ for programs
 def ceilings_csv(ceilings: Ceilings) -> str:
     """Return one line for every figure: FLOP/s of a dtype, bytes per second of a working set, seconds of a launch."""
-    return format_csv([CEILINGS_CSV_HEAD, *ceilings_rows(ceilings)])
-
-
-def ceilings_rows(ceilings: Ceilings) -> Iterator[Sequence[object]]:
-    yield from (("flops_per_second", dtype, peak) for dtype, peak in ceilings.peaks)
-    yield from (("bytes_per_second", size, rate) for size, rate in ceilings.bandwidths)
-    yield "launch_seconds", None, ceilings.launch
+    return format_csv(
+        [
+            CEILINGS_CSV_HEAD,
+            *(("flops_per_second", dtype, peak) for dtype, peak in ceilings.peaks),
+            *(("bytes_per_second", size, rate) for size, rate in ceilings.bandwidths),
+            ("launch_seconds", None, ceilings.launch),
+        ]
+    )

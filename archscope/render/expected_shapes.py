@@ -25,16 +25,18 @@ def with_steps(finding: Finding, index: TraceIndex, values: Iterable[tuple[Opera
     history = AxisHistory(index)
     found = [(operand, wanted, unwanted_changes(history, operand, wanted)) for operand, wanted in values]
     walk = tuple(link for _, _, changes in found for link in change_links(history, changes))
-    arguments = [text for one in found for text in find_other_arguments(index, *one)]
+    arguments = [text for value in found for text in find_other_arguments(index, *value)]
     help = f"{' or '.join(arguments[:MAX_ARGUMENT_CHANGES])} would give it" if arguments else finding.help
     return replace(finding, walk=walk, help=help)
 
 
 def with_expectation_steps(finding: Finding, index: TraceIndex, expected: Sequence[Expectation]) -> Finding:
     """Return the finding of a spec's expectation with these steps; unchanged if it is not about a shape."""
-    one = next((one for one in expected if one.span == finding.place and one.sizes), None)
-    operand = find_value(index, one.path, one.got) if one is not None and not finding.likely else None
-    return with_steps(finding, index, [(operand, one.sizes)]) if one is not None and operand is not None else finding
+    failed = next((item for item in expected if item.span == finding.place and item.sizes), None)
+    operand = find_value(index, failed.path, failed.got) if failed is not None and not finding.likely else None
+    if failed is None or operand is None:
+        return finding
+    return with_steps(finding, index, [(operand, failed.sizes)])
 
 
 def find_value(index: TraceIndex, path: str, shape: str) -> Operand | None:

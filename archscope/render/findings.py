@@ -49,7 +49,7 @@ def format_folded(found: Sequence[FoldedFinding], width: int) -> str:
     """Return the findings as text; if several targets share locations, below their target, unless the location names
     it.
     """
-    several = len({target for one in found for target in (one.target, *one.others)}) > 1
+    several = len({target for folded in found for target in (folded.target, *folded.others)}) > 1
     return escape_invisible("".join(f"{line}\n" for line in lines_by_target(found, width, named=several, files=False)))
 
 
@@ -64,30 +64,30 @@ def fix_command_hint(report: Report) -> str:
     return f"`{command}` looks for fixes{applied}"
 
 
-def finding_lines(one: FoldedFinding, width: int) -> Iterator[str]:
-    finding = one.finding
-    yield from wrap_line(headline(finding, one.target), width, "", "    ")
+def finding_lines(folded: FoldedFinding, width: int) -> Iterator[str]:
+    finding = folded.finding
+    yield from wrap_line(headline(finding, folded.target), width, "", "    ")
     yield from (f"    {escape_one_line(detail)}".rstrip() for detail in finding.details)
-    for word, names in (("at", finding.also), ("in", one.other_targets)):
+    for word, names in (("at", finding.also), ("in", folded.other_targets)):
         if names:
             yield from wrap_line(f"also {word} {format_names(names)}", width, "    ", "      ")
     yield from walk_lines(finding, width)
     if finding.help:
         yield from wrap_line(f"help: {finding.help}", width, "  ", "    ")
     for number, fix in enumerate(finding.fixes, start=1):
-        yield from fix_lines(number, fix, finding.place, width)
+        elsewhere = f" in {fix.file}" if fix.file and finding.place and fix.file != finding.place.file else ""
+        yield from wrap_line(f"{fix_title(number, fix)}: {fix.description}{elsewhere}", width, "  ", "    ")
+        yield from (f"    {escape_one_line(line)}" for line in diff_lines(fix))
+        if other_changes := other_changes_text(fix):
+            yield from wrap_line(other_changes, width, "    ", "      ")
 
 
 def headline(finding: Finding, target: str) -> str:
     """Return `net.yaml:12:5: error residual-shape (stride) at layer2.0.add: the two sides of …`."""
     place = str(finding.place) if finding.place else ": ".join(filter(None, [target, finding.path]))
+    cause = f" ({finding.cause})" if finding.cause else ""
     where = f" at {finding.path}" if finding.place and finding.path else ""
-    return f"{place}: {level_and_rule(finding)}{where}: {finding.message}".removeprefix(": ")
-
-
-def level_and_rule(finding: Finding) -> str:
-    """Return `error residual-shape (stride)`."""
-    return f"{finding.level} {finding.rule}{f' ({finding.cause})' if finding.cause else ''}"
+    return f"{place}: {finding.level} {finding.rule}{cause}{where}: {finding.message}".removeprefix(": ")
 
 
 def format_names(names: Sequence[str]) -> str:
@@ -130,17 +130,6 @@ def format_step(link: WalkStep, place: Span | None) -> str:
     in_same_file = place is not None and place.file == link.place.file
     where = f"line {link.place.line}" if in_same_file else f"{link.place.file}:{link.place.line}"
     return f"{link.path} ({where}) {link.text}"
-
-
-def fix_lines(number: int, fix: Fix, place: Span | None, width: int) -> Iterator[str]:
-    elsewhere = f" in {fix.file}" if fix.file and place and fix.file != place.file else ""
-    yield from wrap_line(f"{fix_title(number, fix)}: {fix.description}{elsewhere}", width, "  ", "    ")
-    yield from (f"    {escape_one_line(line)}" for line in diff_lines(fix))
-    yield from wrap_if_any(other_changes_text(fix), width)
-
-
-def wrap_if_any(line: str, width: int) -> list[str]:
-    return wrap_line(line, width, "    ", "      ") if line else []
 
 
 def other_changes_text(fix: Fix) -> str:
@@ -187,12 +176,12 @@ def lines_by_target(found: Iterable[FoldedFinding], width: int, *, named: bool, 
     too.
     """
     head = ""
-    for one in found:
-        place = one.finding.place
-        if named and place and one.target != head and (files or one.target != place.file):
-            head = one.target
+    for folded in found:
+        place = folded.finding.place
+        if named and place and folded.target != head and (files or folded.target != place.file):
+            head = folded.target
             yield head
-        yield from finding_lines(one, width)
+        yield from finding_lines(folded, width)
 
 
 def checked_summary(checked: Sequence[Checked], *, level: str = "warning") -> str:
@@ -203,7 +192,7 @@ def checked_summary(checked: Sequence[Checked], *, level: str = "warning") -> st
 
 
 def level_counts(found: Iterable[FoldedFinding]) -> list[str]:
-    levels = [one.finding.level for one in found]
+    levels = [folded.finding.level for folded in found]
     return [plural(levels.count(level), level) for level in LEVELS if level in levels]
 
 
@@ -214,9 +203,9 @@ def join_words(words: Sequence[str]) -> str:
 def hidden_levels_note(checked: Sequence[Checked], level: str) -> Iterator[str]:
     """Yield `3 notes not shown (--level note)`."""
     below = LEVELS[LEVELS.index(level) + 1 :]
-    found = [one for one in fold_findings(checked) if one.finding.level in below]
+    found = [folded for folded in fold_findings(checked) if folded.finding.level in below]
     if found:
-        least = max(below.index(one.finding.level) for one in found)
+        least = max(below.index(folded.finding.level) for folded in found)
         yield f"{join_words(level_counts(found))} not shown (--level {below[least]})"
 
 
@@ -229,12 +218,12 @@ def unjudged_note(checked: Iterable[Checked]) -> Iterator[str]:
 
 def apply_fix_hint(found: Sequence[FoldedFinding]) -> Iterator[str]:
     """Yield the command that applies the first checked fix, if there is one."""
-    specs = [one for one in found if split_variant(one.target)[0].endswith((".yaml", ".yml"))]
-    able = [one for one in specs if one.finding.fixes]
-    alone = [one for one in able if not one.finding.fixes[0].outside]
-    files = dict.fromkeys(split_variant(one.target)[0] for one in alone or able)
+    specs = [folded for folded in found if split_variant(folded.target)[0].endswith((".yaml", ".yml"))]
+    fixable = [folded for folded in specs if folded.finding.fixes]
+    alone = [folded for folded in fixable if not folded.finding.fixes[0].outside]
+    files = dict.fromkeys(split_variant(folded.target)[0] for folded in alone or fixable)
     number = "" if alone else " 1"
-    if able:
+    if fixable:
         which = f"fix 1{' of each' * (len(alone) > 1)}"
         yield f"`archscope check --fix{number} {' '.join(files)}` applies {which}"
 

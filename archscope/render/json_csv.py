@@ -79,19 +79,14 @@ def report_csv(
     added = [*(STATE_COLUMNS[:2] if report.failed else ()), *(STATE_COLUMNS[2:] if set_params_text(report) else ())]
     columns = columns_named((*names, *(name for name in added if name not in names)))
     shown = sort_lines(table_options.sort, detach_lines(lines, report), report)
+    without_line = [f for f in report.findings if not any(is_finding_of_line(f, line, report) for line in shown)]
     return format_csv(
         [
             [column.data or column.name for column in columns],
             *([column.value(line, report) for column in columns] for line in shown),
-            *(finding_row(finding, columns, report) for finding in findings_without_line(report, shown)),
+            *(finding_row(finding, columns, report) for finding in without_line),
         ]
     )
-
-
-def findings_without_line(report: Report, lines: Iterable[OutlineLine]) -> list[Finding]:
-    """Return the findings that belong to none of the lines."""
-    shown = list(lines)
-    return [f for f in report.findings if not any(is_finding_of_line(f, line, report) for line in shown)]
 
 
 def finding_row(finding: Finding, columns: Iterable[Column], report: Report) -> list[object]:

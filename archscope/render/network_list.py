@@ -14,26 +14,25 @@ MIN_TEXT_WIDTH = 30
 
 
 def format_networks(networks: Sequence[Network], width: int = 80) -> str:
-    """Return the variants of one file, or a line for each of several files."""
-    return escape_invisible(
-        format_variants(networks[0], width) if len(networks) == 1 else format_files(networks, width)
-    )
+    """Return the variants of one file, each as a target with the params that it sets; or a line for each of several
+    files.
+    """
+    if len(networks) == 1:
+        (network,) = networks
+        lines = textwrap.wrap(f"{network.target}: {network_description(network)}", width)
+        if network.variants:
+            variants = [(variant.target, str(variant)) for variant in network.variants]
+            lines += ["", *align_columns([("variant", "sets"), *variants], width)]
+    else:
+        files = [(item.target, str(len(item.variants) or ""), network_description(item)) for item in networks]
+        lines = align_columns([("network", "variants", "what it is"), *files], width)
+    return escape_invisible("\n".join(lines) + "\n")
 
 
-def format_files(networks: Sequence[Network], width: int) -> str:
-    rows = [(one.target, str(len(one.variants) or ""), network_description(one)) for one in networks]
-    return "\n".join(align_columns([("network", "variants", "what it is"), *rows], width)) + "\n"
-
-
-def format_variants(one: Network, width: int) -> str:
-    """Return a file's variants, each as a target with the params that it sets."""
-    head = textwrap.wrap(f"{one.target}: {network_description(one)}", width)
-    rows = [(variant.target, str(variant)) for variant in one.variants]
-    return "\n".join([*head, *(["", *align_columns([("variant", "sets"), *rows], width)] if rows else [])]) + "\n"
-
-
-def network_description(one: Network) -> str:
-    return one.about if one.about is not None else f"cannot be read: `archscope check {one.target}` says why"
+def network_description(network: Network) -> str:
+    if network.about is not None:
+        return network.about
+    return f"cannot be read: `archscope check {network.target}` says why"
 
 
 def networks_document(networks: Sequence[Network]) -> dict[str, Any]:
@@ -42,11 +41,11 @@ def networks_document(networks: Sequence[Network]) -> dict[str, Any]:
         "schema": "archscope.list/1",
         "networks": [
             {
-                "target": one.target,
-                "about": one.about,
-                "variants": [{"target": variant.target, "set": dict(variant.settings)} for variant in one.variants],
+                "target": network.target,
+                "about": network.about,
+                "variants": [{"target": variant.target, "set": dict(variant.settings)} for variant in network.variants],
             }
-            for one in networks
+            for network in networks
         ],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -21,7 +21,7 @@ from archscope.render.findings import (
 )
 from archscope.render.folding import FoldedFinding, fold_findings
 from archscope.render.markdown import code_block, escape_markdown, join_paragraphs, longest_backtick_run
-from archscope.report import Checked, CostFigures, Finding
+from archscope.report import Checked, CostFigures
 
 
 def format_pull_request(checked: Sequence[Checked], *, level: str = "warning") -> str:
@@ -50,7 +50,8 @@ def targets_table(checked: Sequence[Checked]) -> str:
 
 def target_row(item: Checked, *, against: bool) -> list[str]:
     now = CostFigures(item.report.total.params, item.report.total.macs) if item.report else CostFigures(None, None)
-    cells = [escape_markdown(item.target), format_count(now.params), format_count(now.macs), target_verdict(item)]
+    verdict = join_words(level_counts(fold_findings([item.least("warning")]))) or "ok"
+    cells = [escape_markdown(item.target), format_count(now.params), format_count(now.macs), verdict]
     if against:
         cells.insert(2, baseline_change(item, "params", now))
         cells.insert(4, baseline_change(item, "macs", now))
@@ -68,22 +69,19 @@ def format_count(count: int | None) -> str:
     return "?" if count is None else units.format_count(count)
 
 
-def target_verdict(item: Checked) -> str:
-    return join_words(level_counts(fold_findings([item.least("warning")]))) or "ok"
-
-
 # ------------------------------------------------------------ findings
-def finding_block(one: FoldedFinding) -> str:
+def finding_block(folded: FoldedFinding) -> str:
     """Return a list item: the headline, then the layout as code, other locations, the steps, the help and the fixes."""
-    blocks = [
-        finding_head(one),
-        code_block(map(escape_one_line, one.finding.details)),
-        *map(escape_markdown, other_places(one)),
-        *walk_list(one.finding),
-    ]
-    if one.finding.help:
-        blocks.append(f"*help:* {escape_markdown(one.finding.help)}")
-    for at, fix in enumerate(one.finding.fixes, 1):
+    finding = folded.finding
+    blocks = [finding_head(folded), code_block(map(escape_one_line, finding.details))]
+    for word, names in (("at", finding.also), ("in", folded.other_targets)):
+        if names:
+            blocks.append(escape_markdown(f"also {word} {format_names(names)}"))
+    steps = [escape_markdown(format_step(link, finding.place)) for link in finding.walk]
+    blocks.append("\n".join(f"{at}. {step}" for at, step in enumerate(steps, 1)))
+    if finding.help:
+        blocks.append(f"*help:* {escape_markdown(finding.help)}")
+    for at, fix in enumerate(finding.fixes, 1):
         blocks += [
             f"*{fix_title(at, fix)}:* {escape_markdown(fix.description)}",
             code_block(list(diff_lines(fix)), language="diff"),
@@ -93,28 +91,15 @@ def finding_block(one: FoldedFinding) -> str:
     return "\n\n".join([f"- {first}", *(indent_block(block) for block in rest)])
 
 
-def finding_head(one: FoldedFinding) -> str:
-    finding = one.finding
-    place = str(finding.place) if finding.place else one.target
+def finding_head(folded: FoldedFinding) -> str:
+    finding = folded.finding
+    place = str(finding.place) if finding.place else folded.target
     cause = f" ({escape_markdown(finding.cause)})" if finding.cause else ""
     where = f" at {inline_code(finding.path)}" if finding.path else ""
     return (
         f"**{finding.level}** {inline_code(finding.rule)}{cause} in {inline_code(place)}{where}: "
         f"{escape_markdown(finding.message)}"
     )
-
-
-def other_places(one: FoldedFinding) -> Iterator[str]:
-    for word, names in (("at", one.finding.also), ("in", one.other_targets)):
-        if names:
-            yield f"also {word} {format_names(names)}"
-
-
-def walk_list(finding: Finding) -> Iterator[str]:
-    if finding.walk:
-        yield "\n".join(
-            f"{at}. {escape_markdown(format_step(link, finding.place))}" for at, link in enumerate(finding.walk, 1)
-        )
 
 
 def inline_code(text: str) -> str:

@@ -128,19 +128,17 @@ def fill_figure(
     panels = list(make_panels(figure, points, ceilings))
     for panel in panels:
         draw_points(panel)
-    figure.suptitle(f"{escape_one_line(title)}\n{subtitle(ceilings)}", x=0.01, ha="left", fontsize=11)
+    machine = ceilings.machine
+    threads = machine.setting("threads")
+    used = f"{threads} thread{'s' * (threads != 1)}, " if machine.kind == "cpu" else ""
+    subtitle = f"{machine.name}, {used}torch {machine.version('torch')}"
+    figure.suptitle(f"{escape_one_line(title)}\n{subtitle}", x=0.01, ha="left", fontsize=11)
     figure.supxlabel(FOOTNOTE, x=0.01, ha="left", fontsize=8, color=TEXT_COLOR)
     draw_legend(figure, group_by_bound(points))
     canvas.draw()
     figure.set_layout_engine("none")
     for panel in panels:
         label_longest(panel, canvas, points)
-
-
-def subtitle(ceilings: Ceilings) -> str:
-    threads = ceilings.machine.setting("threads")
-    used = f"{threads} thread{'s' * (threads != 1)}, " if ceilings.machine.kind == "cpu" else ""
-    return f"{ceilings.machine.name}, {used}torch {ceilings.machine.version('torch')}"
 
 
 def make_panels(figure: Figure, points: Sequence[RooflinePoint], ceilings: Ceilings) -> Iterator[Panel]:

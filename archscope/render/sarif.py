@@ -28,9 +28,9 @@ def format_sarif(checked: Iterable[Checked], *, level: str = "warning") -> str:
 
 def sarif_document(found: Iterable[FoldedFinding]) -> dict[str, Any]:
     kept = list(found)
-    codes = list(dict.fromkeys(one.finding.rule for one in kept))
+    codes = list(dict.fromkeys(folded.finding.rule for folded in kept))
     driver = {"name": "archscope", "rules": [sarif_rule(code) for code in codes]}
-    results = [sarif_result(one, codes.index(one.finding.rule)) for one in kept]
+    results = [sarif_result(folded, codes.index(folded.finding.rule)) for folded in kept]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -44,10 +44,11 @@ def sarif_rule(code: str) -> dict[str, Any]:
     return {"id": code, **description, "properties": {"tags": [known.family]}}
 
 
-def sarif_result(one: FoldedFinding, index: int) -> dict[str, Any]:
-    finding = one.finding
+def sarif_result(folded: FoldedFinding, index: int) -> dict[str, Any]:
+    finding = folded.finding
     paths = list(filter(None, [finding.path, *finding.also]))
-    where: dict[str, Any] = {"physicalLocation": sarif_location(finding.place or Span(target_file(one.target), 0, 0))}
+    span = finding.place or Span(target_file(folded.target), 0, 0)
+    where: dict[str, Any] = {"physicalLocation": sarif_location(span)}
     if paths:
         where["logicalLocations"] = [{"fullyQualifiedName": path} for path in paths]
     result = {"ruleId": finding.rule, "ruleIndex": index, "level": finding.level}

@@ -20,10 +20,12 @@ def find_misread(failure: Failure) -> OrderProblem | None:
     if failure.site.name != ATTENTION_CLASS or not failure.function.endswith(ATTENTION_FUNCTION) or len(operands) < 3:
         return None
     turned = operands[0].source == path  # the layer has transposed them itself, to length first
-    query, key = (_swap_first_axes(one.value.shape) if turned else one.value.shape for one in operands[:2])
-    others = [one for one in operands[3:] if not one.source.startswith(f"{path}.")]
-    masks = [one.value.shape for one in others if len(one.value.shape) == 2]
-    named = {name: one.value.shape for name, one in failure.named_operands}
+    query, key = (operand.value.shape for operand in operands[:2])
+    if turned:
+        query, key = _swap_first_axes(query), _swap_first_axes(key)
+    others = [operand for operand in operands[3:] if not operand.source.startswith(f"{path}.")]
+    masks = [operand.value.shape for operand in others if len(operand.value.shape) == 2]
+    named = {name: operand.value.shape for name, operand in failure.named_operands}
     heads = failure.int_arguments[1] if len(failure.int_arguments) > 1 else 0
     return find_order_problem(query, key, masks, batch_first=turned) or find_mask_problem(
         query, key, named, heads, batch_first=turned
@@ -63,7 +65,7 @@ def outermost_module(failure: Failure, trace: Trace, kinds: Sequence[str] = MASK
         for call in trace.calls
         if call.site.name in kinds and (path.startswith(f"{call.site.path}.") or not call.site.path)
     ]
-    return min(around, key=lambda one: len(one.path), default=failure.site)
+    return min(around, key=lambda site: len(site.path), default=failure.site)
 
 
 def misread_help(found: OrderProblem, failure: Failure, trace: Trace) -> str:

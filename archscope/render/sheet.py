@@ -35,7 +35,6 @@ from archscope.report import (
     walk_lines,
 )
 from archscope.report.outline_lines import ZERO_TOTAL
-from archscope.trace import Operand
 
 
 @dataclass(frozen=True)
@@ -184,20 +183,15 @@ def cell_text(column: Column, level: int, line: OutlineLine, report: Report) -> 
 
 
 def head_phrases(report: Report) -> tuple[str, ...]:
-    """Return `ResidualMnist:plain`, `x 1×28×28 float32`, `batch 1`, `cpu, eval`."""
+    """Return `ResNet:resnet50 with block=Basic`, `x 3×224×224 float32`, `batch 1`, `cpu, eval`."""
     trace = report.trace
-    inputs = ", ".join(describe_input(operand, report.batch) for operand in trace.inputs)
+    title = " with ".join(filter(None, [report.title or report.target, set_params_text(report)]))
+    inputs = ", ".join(
+        f"{operand.source} {units.format_shape(example_shape(operand.value.shape, report.batch))} {operand.value.dtype}"
+        for operand in trace.inputs
+    )
     batch = f"batch {report.batch}" if report.batch is not None else ""
-    return tuple(filter(None, [report_title(report), inputs, batch, f"{trace.device}, {trace.mode}"]))
-
-
-def report_title(report: Report) -> str:
-    """Return `ResNet:resnet50`; with params that were set, `ResNet:resnet50 with block=Basic`."""
-    return " with ".join(filter(None, [report.title or report.target, set_params_text(report)]))
-
-
-def describe_input(operand: Operand, batch: int | None) -> str:
-    return f"{operand.source} {units.format_shape(example_shape(operand.value.shape, batch))} {operand.value.dtype}"
+    return tuple(filter(None, [title, inputs, batch, f"{trace.device}, {trace.mode}"]))
 
 
 def foot_phrases(report: Report) -> tuple[str, ...]:
@@ -262,7 +256,12 @@ def row_paths(indexes: Sequence[int], rows: Sequence[PricedRow]) -> str:
 
 
 def summary_notes(report: Report, lines: Sequence[OutlineLine]) -> Iterator[str]:
-    yield from state_notes(report, lines)
+    """Yield explanations of the marks and figures of the lines, then the notes of the run."""
+    marks = {line_state(line, report) for line in lines}
+    if FAILS in marks:
+        yield "fails: it does not run"
+    if ASSUMED in marks:
+        yield "assumed: sizes and costs behind what fails, as if that had given what was meant"
     if any(line.times > 1 and line.kind != "sum" for line in lines):
         yield "×N: N equal parts in one line; figures sum over all N"
     if report.total.partial or report.backward_unpriced:
@@ -277,15 +276,6 @@ def summary_notes(report: Report, lines: Sequence[OutlineLine]) -> Iterator[str]
     if report.unjudged:
         yield f"expected at the file's own sizes, and not judged at these: {format_first_names(report.unjudged)}"
     yield from report.trace.notes
-
-
-def state_notes(report: Report, lines: Sequence[OutlineLine]) -> Iterator[str]:
-    """Yield explanations of the marks on lines."""
-    marks = {line_state(line, report) for line in lines}
-    if FAILS in marks:
-        yield "fails: it does not run"
-    if ASSUMED in marks:
-        yield "assumed: sizes and costs behind what fails, as if that had given what was meant"
 
 
 def format_first_names(names: Sequence[str]) -> str:

@@ -4,12 +4,12 @@ numbers are never cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tabulate import tabulate
 
-from archscope.render.sheet import Heading, Sheet, printable_sheet
+from archscope.render.sheet import Sheet, printable_sheet
 
 COLUMN_GAP = 2
 PHRASE_SEPARATOR = " · "
@@ -53,14 +53,9 @@ def format_table(sheet: Sheet, *, width: int = 80) -> str:
     fitted, gone = fit_sheet(printable_sheet(sheet), width)
     left_out = [f"left out at this width ({width}): {', '.join(gone)}; {sheet.help}"] if gone else []
     notes = [line for note in (*fitted.notes, *left_out) for line in hanging_lines(note, width)]
-    parts = [wrap_phrases(sheet.head, width), table_lines(fitted), [*wrap_phrases(sheet.foot, width), *notes]]
-    return "\n".join(join_parts(parts)) + "\n" + sheet.findings_text
-
-
-def join_parts(parts: Iterable[Sequence[str]]) -> list[str]:
-    """Return the parts' lines, with an empty line after the head."""
-    head, table, foot = parts
-    return [*head, *([""] if head else []), *table, *foot]
+    head = wrap_phrases(sheet.head, width)
+    lines = [*head, *([""] if head else []), *table_lines(fitted), *wrap_phrases(sheet.foot, width), *notes]
+    return "\n".join(lines) + "\n" + sheet.findings_text
 
 
 def wrap_phrases(phrases: Sequence[str], width: int, dot: str = PHRASE_SEPARATOR) -> list[str]:
@@ -127,7 +122,13 @@ def without_columns(sheet: Sheet, gone: Sequence[str]) -> Sheet:
     """Return the sheet without some of its columns."""
     for name in gone:
         at = column_position(sheet, name)
-        sheet = sheet if at is None else without_column(sheet, at)
+        if at is not None:
+            sheet = replace(
+                sheet,
+                headings=(*sheet.headings[:at], *sheet.headings[at + 1 :]),
+                rows=tuple((*row[:at], *row[at + 1 :]) for row in sheet.rows),
+                total=(*sheet.total[:at], *sheet.total[at + 1 :]),
+            )
     return sheet
 
 
@@ -135,28 +136,17 @@ def shorten_cells(sheet: Sheet, width: int) -> Sheet:
     """Return the sheet with layer texts cut as far as necessary and acceptable, then the names of inputs."""
     for name, least in (("layer", MIN_LAYER_WIDTH), ("from", MIN_FROM_WIDTH), ("target", MIN_TARGET_WIDTH)):
         at, excess = column_position(sheet, name), total_width(sheet) - width
-        if at is None or excess <= 0:
+        cut = sheet.headings[at].shorten if at is not None and excess > 0 else None
+        if at is None or cut is None:
             continue
-        sheet = shorten_column(sheet, at, max(column_widths(sheet)[at] - excess, least))
+        column_width = max(column_widths(sheet)[at] - excess, least)
+        rows = tuple((*row[:at], cut(row[at], column_width), *row[at + 1 :]) for row in sheet.rows)
+        sheet = replace(sheet, rows=rows)
     return sheet
-
-
-def shorten_column(sheet: Sheet, at: int, width: int) -> Sheet:
-    cut = sheet.headings[at].shorten
-    if cut is None:
-        return sheet
-    rows = tuple((*row[:at], cut(row[at], width), *row[at + 1 :]) for row in sheet.rows)
-    return replace(sheet, rows=rows)
 
 
 def column_position(sheet: Sheet, name: str) -> int | None:
     return next((at for at, heading in enumerate(sheet.headings) if heading.name == name), None)
-
-
-def without_column(sheet: Sheet, at: int) -> Sheet:
-    headings: tuple[Heading, ...] = (*sheet.headings[:at], *sheet.headings[at + 1 :])
-    rows = tuple((*row[:at], *row[at + 1 :]) for row in sheet.rows)
-    return replace(sheet, headings=headings, rows=rows, total=(*sheet.total[:at], *sheet.total[at + 1 :]))
 
 
 def column_widths(sheet: Sheet) -> list[int]:

@@ -15,7 +15,7 @@ from archscope.measurement import Samples
 from archscope.render import json_csv
 from archscope.render.columns import Column
 from archscope.render.sheet import Heading, Sheet, TableOptions, flops_sheet, head_phrases, sort_lines, summary_sheet
-from archscope.report import OutlineLine, Report, breakdown, leaf_lines
+from archscope.report import OutlineLine, breakdown, leaf_lines
 from archscope.timing import Footprint, TimeSum, Timing
 
 DEFAULT_TIMING = ("path", "layer", "output", "time", "of_time", "bound", "best", "roofline")
@@ -83,7 +83,13 @@ def timing_columns(timing: Timing) -> tuple[Column, ...]:
             lambda s: format_rate(s.bytes_per_second, "B/s"),
             "bytes_per_s",
         ),
-        column("intensity", "FLOPs/byte", lambda s: s.intensity, lambda s: format_number(s.intensity), "intensity"),
+        column(
+            "intensity",
+            "FLOPs/byte",
+            lambda s: s.intensity,
+            lambda s: f"{s.intensity:.3g}" if s.intensity else "",
+            "intensity",
+        ),
     )
 
 
@@ -113,10 +119,6 @@ def format_best(sums: TimeSum) -> str:
 
 def format_rate(value: float | None, unit: str) -> str:
     return units.format_rate(value, unit) if value else ""
-
-
-def format_number(value: float | None) -> str:
-    return "" if not value else f"{value:.3g}"
 
 
 def default_columns(names: Sequence[str], timing: Timing) -> tuple[str, ...]:
@@ -151,8 +153,8 @@ def timing_sheet(timing: Timing, table_options: TableOptions = TableOptions()) -
 def whole_sheet(timing: Timing) -> Sheet:
     """Return the table of a timing without rows: the whole, its parts, and its replay as a CUDA graph."""
     own = timing.measurement
-    one = "step" if timing.report.trace.mode == "train" else "run"
-    found = [(one, own.whole_run), *own.parts, ("CUDA graph", own.graph_replays)]
+    unit = "step" if timing.report.trace.mode == "train" else "run"
+    found = [(unit, own.whole_run), *own.parts, ("CUDA graph", own.graph_replays)]
     rows = [
         (name, format_seconds(s.median), format_seconds(s.iqr), units.format_count(s.runs))
         for name, s in found
@@ -214,9 +216,11 @@ def foot_phrases(timing: Timing) -> Iterator[str]:
     """Yield the time of the whole, its uncertainty, the rates, the share of the roofline, and the memory."""
     total = timing.total
     if total is not None:
-        one = "step" if timing.report.trace.mode == "train" else "run"
-        yield f"{units.format_duration(total.median)} a {one} ({describe_runs(total)})"
-        yield from part_phrases(timing)
+        unit = "step" if timing.report.trace.mode == "train" else "run"
+        yield f"{units.format_duration(total.median)} a {unit} ({describe_runs(total)})"
+        parts = [f"{name} {units.format_duration(samples.median)}" for name, samples in timing.measurement.parts]
+        if parts:
+            yield ", ".join(parts)
         yield f"{format_count(timing.throughput)} {'examples' if timing.report.batch else 'runs'}/s"
     if timing.flops_per_second:
         yield f"{units.format_rate(timing.flops_per_second, 'FLOP/s')} (2 × MACs)"
@@ -228,14 +232,8 @@ def foot_phrases(timing: Timing) -> Iterator[str]:
 def describe_runs(samples: Samples) -> str:
     """Return `median of 203, IQR 0.3 ms`, and whether the runs are noisy."""
     each = f" × {samples.runs_per_sample} runs" if samples.runs_per_sample > 1 else ""
-    one = f"median of {samples.runs}{each}, IQR {units.format_duration(samples.iqr)}"
-    return f"{one}: noisy" if samples.noisy else one
-
-
-def part_phrases(timing: Timing) -> Iterator[str]:
-    named = [f"{name} {units.format_duration(samples.median)}" for name, samples in timing.measurement.parts]
-    if named:
-        yield ", ".join(named)
+    text = f"median of {samples.runs}{each}, IQR {units.format_duration(samples.iqr)}"
+    return f"{text}: noisy" if samples.noisy else text
 
 
 def format_count(value: float | None) -> str:
@@ -313,14 +311,12 @@ def memory_notes(timing: Timing) -> Iterator[str]:
         ("saved for backward" if predicted.gradients else "outputs", predicted.activations),
     )
     parts_text = ", ".join(f"{name} {units.format_bytes(size)}" for name, size in parts if size)
-    yield f"memory: {parts_text}{peak_place(predicted.row, timing.report, backward=predicted.backward)}"
-
-
-def peak_place(index: int | None, report: Report, *, backward: bool) -> str:
-    rows = report.backward if backward else report.rows
-    if index is None or not 0 <= index < len(rows):
-        return ""
-    return f"; highest {'backward ' * backward}at {rows[index].path or rows[index].op}"
+    rows = timing.report.backward if predicted.backward else timing.report.rows
+    highest = ""
+    if predicted.row is not None and 0 <= predicted.row < len(rows):
+        row = rows[predicted.row]
+        highest = f"; highest {'backward ' * predicted.backward}at {row.path or row.op}"
+    yield f"memory: {parts_text}{highest}"
 
 
 def disturbance_notes(timing: Timing) -> Iterator[str]:

@@ -23,8 +23,8 @@ def terminal_width() -> int:
 def sheet_views(laid: Callable[[Any], sheet.Sheet]) -> ReportViews:
     """Return the views of an object that is shown as one table."""
     return ReportViews(
-        lambda it: table.format_table(laid(it), width=terminal_width()).rstrip("\n"),
-        lambda it: html.format_html(laid(it)),
+        lambda shown: table.format_table(laid(shown), width=terminal_width()).rstrip("\n"),
+        lambda shown: html.format_html(laid(shown)),
     )
 
 

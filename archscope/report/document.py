@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.errors import Span
 from archscope.report.findings import Finding, Fix
-from archscope.trace import Operand, Value
+from archscope.trace import Value
 
 if TYPE_CHECKING:
     from archscope.report.model import PricedRow, Report, Total
@@ -94,7 +94,10 @@ def row_json(report: Report, row: PricedRow) -> JsonDict:
         "path": row.path or row.op,
         "op": row.op,
         "function": row.row.function,
-        "inputs": [operand_json(operand) for operand in report.index.activations(row.row)],
+        "inputs": [
+            {"from": operand.source, "shape": list(operand.value.shape)}
+            for operand in report.index.activations(row.row)
+        ],
         "outputs": [value_json(output) for output in row.row.outputs],
         "params": row.params,
         "macs": row.macs,
@@ -103,10 +106,6 @@ def row_json(report: Report, row: PricedRow) -> JsonDict:
         "bytes_written": row.cost.written,
         "place": place_json(row.place),
     }
-
-
-def operand_json(operand: Operand) -> JsonDict:
-    return {"from": operand.source, "shape": list(operand.value.shape)}
 
 
 def value_json(tensor: Value) -> JsonDict:

@@ -16,7 +16,7 @@ from operator import add, sub
 from archscope.report.model import QUANTITIES, Report, Total
 from archscope.report.outline_lines import ZERO_TOTAL, OutlineLine
 from archscope.report.outline_tree import OutlineNode
-from archscope.trace import Operand, Trace, Value
+from archscope.trace import Operand, Value
 from archscope.trace_index import TraceIndex
 
 QuantitySums = tuple[int, ...]
@@ -85,11 +85,6 @@ def nodes_with_levels(nodes: Sequence[OutlineNode], inputs: Iterable[Operand]) -
     return order
 
 
-def net_name(trace: Trace) -> str:
-    """Return the name of the net. It starts a path where a position alone would be ambiguous."""
-    return next((call.site.name for call in trace.calls if not call.site.path), "") or "net"
-
-
 def paths_without_rows(index: TraceIndex) -> frozenset[str]:
     """Return the paths of steps that only name a parameter and run nothing."""
     steps = [
@@ -104,7 +99,8 @@ class LineSources:
     def __init__(self, report: Report):
         rows = report.trace.rows
         self.rows, self.index, self.inputs = rows, report.index, report.trace.inputs
-        self.name, self.without_rows = net_name(report.trace), paths_without_rows(report.index)
+        self.without_rows = paths_without_rows(report.index)
+        self.net_name = next((call.site.name for call in report.trace.calls if not call.site.path), "") or "net"
         self.block_input_ids = frozenset([operand.value.id for call in report.trace.calls for operand in call.inputs])
         self.values_by_node: dict[int, NodeValues] = {}
         self.sums = running_sums(row.total for row in report.rows)
@@ -211,5 +207,5 @@ class LineSources:
         if not hidden and not (within and label[:1].isdigit()):
             return label
         if level.holder is None:
-            return f"{self.name}.{label}"
+            return f"{self.net_name}.{label}"
         return found.path if found.path != level.holder.path else f"{found.path}.{label}"

@@ -45,7 +45,7 @@ from archscope.report.receptive_reshape import (
 )
 from archscope.report.receptive_windows import receptive_windows, window_and_axes
 from archscope.report.windows import Window, per_axis
-from archscope.trace import Operand, Row, Trace
+from archscope.trace import Operand, Trace
 
 
 def receptive_fields(trace: Trace) -> tuple[ReceptiveField, ...]:
@@ -108,12 +108,11 @@ def window_field(seen: ReceptiveRow) -> ReceptiveField:
     window, axes = window_and_axes(seen.row)
     channels = axes[0] - 1 if "conv" in seen.row.short_name else -1
     field = tuple(mix_axes(extent, [channels]) for extent in seen.field)
-    moves = transposed_moves(window, axes) if window and window.transposed else window_moves(seen.row)
+    if window and window.transposed:
+        moves = transposed_moves(window, axes)
+    else:
+        moves = {slide.axis: (slide.span - 1, Fraction(slide.stride)) for slide in receptive_windows(seen.row)}
     return move_axes(tuple(shift_extent(extent, moves) for extent in field), {axis: [axis] for axis in axes}, seen.out)
-
-
-def window_moves(row: Row) -> WindowMoves:
-    return {slide.axis: (slide.span - 1, Fraction(slide.stride)) for slide in receptive_windows(row)}
 
 
 def transposed_moves(window: Window, axes: Sequence[int]) -> WindowMoves:

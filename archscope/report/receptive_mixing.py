@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from archscope.report.receptive_extent import (
@@ -22,19 +21,16 @@ from archscope.trace import Shape
 def elementwise_field(seen: ReceptiveRow) -> ReceptiveField:
     """Return the field of an elementwise operation with broadcasting; unknown if a shape does not broadcast."""
     shapes = [operand.value.shape for operand, field in zip(seen.row.inputs, seen.fields, strict=True) if field]
-    if any(len(shape) > len(seen.out) for shape in shapes) or not all(map(broadcasts_to(seen.out), shapes)):
+    if not all(broadcasts_to(shape, seen.out) for shape in shapes):
         return unknown_field(seen)
     pairs = zip(seen.row.inputs, seen.fields, strict=True)
     return join_fields(align_right(field, operand.value.shape, seen.out) for operand, field in pairs if field)
 
 
-def broadcasts_to(out: Shape) -> Callable[[Shape], bool]:
-    """Return a test whether a shape broadcasts to `out`."""
-
-    def check(shape: Shape) -> bool:
-        return all(n in (1, m) for n, m in zip(reversed(shape), reversed(out), strict=False))
-
-    return check
+def broadcasts_to(shape: Shape, out: Shape) -> bool:
+    """Return whether a shape broadcasts to `out`."""
+    pairs = zip(reversed(shape), reversed(out), strict=False)
+    return len(shape) <= len(out) and all(n in (1, m) for n, m in pairs)
 
 
 def reduced_field(seen: ReceptiveRow) -> ReceptiveField:
@@ -79,10 +75,10 @@ def matmul_field(seen: ReceptiveRow) -> ReceptiveField:
     shapes = [operand.value.shape for operand in seen.row.inputs[-2:]]
     if len(shapes) < 2 or min(map(len, shapes)) < 2:
         return unknown_field(seen)
-    (left, right), (one, other) = seen.fields[-2:], shapes
-    rows = tuple(mix_axes(extent, [len(one) - 1]) for extent in left)
-    columns = tuple(mix_axes(extent, [max(0, len(other) - 2)]) for extent in right)
-    return join_fields([align_right(rows, one, seen.out), align_right(columns, other, seen.out)])
+    (left, right), (left_shape, right_shape) = seen.fields[-2:], shapes
+    rows = tuple(mix_axes(extent, [len(left_shape) - 1]) for extent in left)
+    columns = tuple(mix_axes(extent, [max(0, len(right_shape) - 2)]) for extent in right)
+    return join_fields([align_right(rows, left_shape, seen.out), align_right(columns, right_shape, seen.out)])
 
 
 def attention_field(positions: int) -> ReceptiveRule:

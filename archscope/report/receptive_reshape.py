@@ -33,7 +33,7 @@ def reshaped_field(seen: ReceptiveRow) -> ReceptiveField:
 def count_equal_leading(before: Shape, after: Shape) -> int:
     """Return the number of leading sizes that are equal."""
     pairs = enumerate(zip(before, after, strict=False))
-    return next((number for number, (one, other) in pairs if one != other), len(before))
+    return next((number for number, (old, new) in pairs if old != new), len(before))
 
 
 def axis_groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
@@ -84,8 +84,8 @@ def permuted_field(seen: ReceptiveRow) -> ReceptiveField:
 def transposed_field(seen: ReceptiveRow) -> ReceptiveField:
     """Return the field after `transpose(0, 1)`; `.T` and `.mT` swap the last two axes."""
     rank = len(seen.shape)
-    one, other = seen.axis("dim0", max(0, rank - 2)), seen.axis("dim1", rank - 1)
-    return move_axes(seen.field, {**identity_axes(seen), one: [other], other: [one]}, seen.out)
+    first, second = seen.axis("dim0", max(0, rank - 2)), seen.axis("dim1", rank - 1)
+    return move_axes(seen.field, {**identity_axes(seen), first: [second], second: [first]}, seen.out)
 
 
 def concatenated_field(seen: ReceptiveRow) -> ReceptiveField:

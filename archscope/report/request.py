@@ -174,19 +174,15 @@ def to_json(value: object) -> Any:
 def input_json(value: object) -> Any:
     """Return the value of `input` as JSON: a shape as a list of sizes; with a dtype or bounds, a mapping that names
     them."""
-    if isinstance(value, list | tuple) and has_dtype_name(value) and isinstance(value[1], list | tuple):
-        bounds = dict(zip(("low", "high"), value[2], strict=True)) if len(value) == 3 else {}
-        return to_json({"dtype": value[0], "shape": value[1], **bounds})
     if isinstance(value, list | tuple):
+        has_dtype = len(value) in (2, 3) and isinstance(units.torch_name(value[0]), str)
+        if has_dtype and isinstance(value[1], list | tuple):
+            bounds = dict(zip(("low", "high"), value[2], strict=True)) if len(value) == 3 else {}
+            return to_json({"dtype": value[0], "shape": value[1], **bounds})
         return [input_json(part) for part in value]
     if isinstance(value, Mapping):
         return {str(key): input_json(part) for key, part in value.items()}
     return to_json(value)
-
-
-def has_dtype_name(value: Sequence[object]) -> bool:
-    """Return whether a dtype or a string stands before one or two other values."""
-    return len(value) in (2, 3) and isinstance(units.torch_name(value[0]), str)
 
 
 def is_shape(value: object) -> bool:

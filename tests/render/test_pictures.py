@@ -1,4 +1,4 @@
-"""The roofline as a picture: what stands in it, the same every time, and nothing of matplotlib's is changed."""
+"""Tests of the roofline as a picture: its texts, reproducible output, and unchanged settings of matplotlib."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ POINTS = (
 
 
 @pytest.fixture(autouse=True)
-def matplotlib_as_before() -> Iterator[None]:
-    """Its settings too are given back."""
+def unchanged_matplotlib_settings() -> Iterator[None]:
+    """Check that a test leaves matplotlib's settings unchanged."""
     if importlib.util.find_spec("matplotlib") is None:
         yield
         return
@@ -68,14 +68,14 @@ def svg(points: tuple[RooflinePoint, ...] = POINTS, title: str = "Net") -> str:
     return picture(points, title=title)(".svg").decode()
 
 
-def words(drawn: str) -> list[str]:
-    """Every text in it."""
+def svg_texts(drawn: str) -> list[str]:
+    """Return every text of an SVG picture."""
     texts = ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")
     return [" ".join("".join(text.itertext()).split()) for text in texts]
 
 
-def test_rows_roofs_and_what_holds_them_are_named() -> None:
-    found = words(svg())
+def test_rows_roofs_and_bounds_are_labelled() -> None:
+    found = svg_texts(svg())
     assert {"Net", "Test 9000, 4 threads, torch 2.9", "rows without FLOPs", "rows with FLOPs"} <= set(found)
     assert {"conv4", "conv3", "conv2", "conv1", "fc", "relu", "custom", "flatten"} <= set(found)
     assert {"float32 1.00 TFLOP/s", "memory 50.0 GB/s", "cache 400 GB/s"} <= set(found)
@@ -100,40 +100,40 @@ def test_kinds_differ_in_marker_and_colour() -> None:
     ("points", "there", "missing"),
     [(POINTS[:4], "rows with FLOPs", "rows without FLOPs"), (POINTS[5:], "rows without FLOPs", "rows with FLOPs")],
 )
-def test_a_panel_without_points_is_not_there(points: tuple[RooflinePoint, ...], there: str, missing: str) -> None:
-    found = words(svg(points))
+def test_a_panel_without_points_is_omitted(points: tuple[RooflinePoint, ...], there: str, missing: str) -> None:
+    found = svg_texts(svg(points))
     assert there in found
     assert missing not in found
 
 
-def test_the_rows_that_take_longest_are_named() -> None:
+def test_the_longest_rows_are_labelled() -> None:
     many = tuple(computing(f"row{at}", 1e-3 * (at + 1), intensity=1.5**at) for at in range(30))
-    named = [text for text in words(svg(many)) if text.startswith("row") and text[3:].isdigit()]
+    named = [text for text in svg_texts(svg(many)) if text.startswith("row") and text[3:].isdigit()]
     assert len(named) <= roofline_picture.MAX_LABELS
     assert "row29" in named
     assert "row0" not in named
 
 
-def test_names_stand_on_no_other_name() -> None:
-    """A hundred rows in one place: those that find no room are not named."""
+def test_labels_do_not_overlap() -> None:
+    """Of a hundred rows at one point, those whose label would overlap another have none."""
     crowd = tuple(computing(f"a.rather.long.path.of.row{at}", 1e-3 + 1e-6 * at) for at in range(100))
     texts = ElementTree.fromstring(svg(crowd)).iter("{http://www.w3.org/2000/svg}text")
     places = [text.get("transform", "") + text.get("x", "") + text.get("y", "") for text in texts]
     assert len(set(places)) == len(places)
 
 
-def test_each_dtype_that_is_used_has_its_roof() -> None:
+def test_each_used_dtype_has_a_roof() -> None:
     points = (replace(POINTS[0], dtype="bfloat16"), POINTS[1])
-    assert {"float32 1.00 TFLOP/s", "bfloat16 4.00 TFLOP/s"} <= set(words(svg(points)))
+    assert {"float32 1.00 TFLOP/s", "bfloat16 4.00 TFLOP/s"} <= set(svg_texts(svg(points)))
 
 
-def test_a_dtype_without_a_peak_has_none() -> None:
-    found = words(svg((replace(POINTS[0], dtype="float16", bound="unknown"),)))
+def test_a_dtype_without_a_peak_has_no_roof() -> None:
+    found = svg_texts(svg((replace(POINTS[0], dtype="float16", bound="unknown"),)))
     assert not [text for text in found if text.startswith("float16")]
 
 
-def test_signs_in_names_are_themselves() -> None:
-    found = words(svg((computing("a$b$<&>_^{2}", 1e-3),), title="net.yaml:x$y$"))
+def test_special_characters_in_names_are_kept() -> None:
+    found = svg_texts(svg((computing("a$b$<&>_^{2}", 1e-3),), title="net.yaml:x$y$"))
     assert {"a$b$<&>_^{2}", "net.yaml:x$y$"} <= set(found)
 
 
@@ -144,7 +144,7 @@ def test_a_picture_is_the_same_every_time() -> None:
     assert picture()(".png").startswith(b"\x89PNG\r\n")
 
 
-def test_the_user_s_style_does_not_touch_it() -> None:
+def test_the_users_style_is_ignored() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     with matplotlib.rc_context({"figure.facecolor": "black", "font.size": 30.0, "lines.linewidth": 9.0}):
         styled = svg()
@@ -162,7 +162,7 @@ def test_nothing_to_draw_is_refused() -> None:
         picture(())
 
 
-def test_without_matplotlib_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_matplotlib_is_reported_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: str, *rest: Any) -> None:
         assert name == "matplotlib"
 

@@ -1,6 +1,6 @@
 """Every rendering equals its golden file, and tables fit the width that they are given.
 
-After a change that is meant, `python -m tests.render.test_renderings --update` writes the files anew; read the diff.
+After an intended change, `python -m tests.render.test_renderings --update` writes the files again; read the diff.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EVERYTHING = TableOptions(columns=COLUMN_NAMES, expand=True)
 
 
 def bottleneck():
-    """The tutorial's figures, as two variants of one file."""
+    """Return a comparison of the tutorial's two variants."""
     file = "specs/tutorials/bottleneck_1x1.yaml"
     direct, narrow = (Sketch(f"{file}:{variant}", x=(1, 192, 28, 28)) for variant in ("direct", "bottleneck"))
     y = direct.layer(
@@ -72,7 +72,7 @@ EDIT = """\
 
 
 def checked() -> list[Checked]:
-    """One target with everything that a finding can hold, one that is fine."""
+    """Return one target whose findings fill every field, and one without findings."""
     fix = Fix("project the shortcut", 8448, 6_422_528, True, EDIT, "net.yaml", "the whole text")
     walk = (
         WalkStep("main.0", "Conv2d 128, 3×3, stride 2: 64 → 128 channels, 56×56 → 28×28", Span("net.yaml", 14, 9)),
@@ -90,7 +90,7 @@ def checked() -> list[Checked]:
 
 
 def repeated() -> list[Checked]:
-    """The same fault in several variants and paths; numbers may differ, kinds of sentences may not."""
+    """Return one finding in several variants and at several paths, with other numbers, and another sentence."""
     place = Span("blocks/block.yaml", 5, 7)
     faults = [
         Finding("add-shape", "error", f"add cannot combine {n} and {2 * n}", f"layer{n}.add", place) for n in (1, 2)
@@ -106,8 +106,11 @@ def repeated() -> list[Checked]:
     ]
 
 
-def held() -> list[Checked]:
-    """Against a baseline: as it was, grown, not known, new, not run; names that Markdown would read as markup."""
+def against_baseline() -> list[Checked]:
+    """Return targets compared with a baseline: unchanged, larger, unknown, new, failed or not run.
+
+    Names and messages contain Markdown markup.
+    """
     grown = Finding("baseline-params", "error", "41,514 parameters, 3,321 (8.7 %) more", "3.main_0", details=("a | b",))
     fence = Finding("forward", "error", "torch said `*no*` | _never_ <b>", details=("```", "a\\b"), help="see [there]")
     return [
@@ -121,7 +124,7 @@ def held() -> list[Checked]:
 
 
 def crossed() -> CrossCheck:
-    """Witnesses that agree, count other things, see less, crash, cannot or are missing."""
+    """Return a cross-check with counters that agree, count more or less, crash, cannot count, or are not installed."""
     ours = residual_mnist()
     products = tuple(CountedOp(row.path, "conv", row.macs) for row in ours.rows if row.macs)
     half, rest = products[0], products[1:]
@@ -142,64 +145,66 @@ def crossed() -> CrossCheck:
     return cross_check(ours, 0.0125, statements, [row.path for row in ours.rows])
 
 
-def at(width: int, make: Callable, *args: object) -> Callable[[], str]:
+def table_at(width: int, make: Callable, *args: object) -> Callable[[], str]:
     return lambda: table.format_table(make(*args), width=width)
 
 
 CASES: dict[str, Callable[[], str]] = {
-    **{f"mnist.{width}.txt": at(width, sheet.summary_sheet, residual_mnist()) for width in (60, 80, 120)},
-    **{f"stages.{width}.txt": at(width, sheet.summary_sheet, stages()) for width in (60, 80, 120)},
-    **{f"awkward.{width}.txt": at(width, sheet.summary_sheet, awkward()) for width in (60, 80)},
-    **{f"trained.{width}.txt": at(width, sheet.summary_sheet, trained()) for width in (60, 80, 120)},
-    "trained.type.txt": at(120, sheet.flops_sheet, trained(), TableOptions(by="type")),
-    "trained.columns.txt": at(
+    **{f"mnist.{width}.txt": table_at(width, sheet.summary_sheet, residual_mnist()) for width in (60, 80, 120)},
+    **{f"stages.{width}.txt": table_at(width, sheet.summary_sheet, stages()) for width in (60, 80, 120)},
+    **{f"awkward.{width}.txt": table_at(width, sheet.summary_sheet, awkward()) for width in (60, 80)},
+    **{f"trained.{width}.txt": table_at(width, sheet.summary_sheet, trained()) for width in (60, 80, 120)},
+    "trained.type.txt": table_at(120, sheet.flops_sheet, trained(), TableOptions(by="type")),
+    "trained.columns.txt": table_at(
         80,
         sheet.summary_sheet,
         trained(),
         TableOptions(columns=("path", "read", "backward_read", "backward_written", "rows")),
     ),
-    "stages.depth1.txt": at(80, sheet.summary_sheet, stages(), TableOptions(depth=1)),
-    "stages.sorted.txt": at(80, sheet.summary_sheet, stages(), TableOptions(sort="macs", depth=2)),
-    "stages.columns.txt": at(
+    "stages.depth1.txt": table_at(80, sheet.summary_sheet, stages(), TableOptions(depth=1)),
+    "stages.sorted.txt": table_at(80, sheet.summary_sheet, stages(), TableOptions(sort="macs", depth=2)),
+    "stages.columns.txt": table_at(
         80, sheet.summary_sheet, stages(), TableOptions(columns=("path", "flops", "written"), depth=2)
     ),
-    "awkward.everything.txt": at(200, sheet.summary_sheet, awkward(), EVERYTHING),
-    "flops.module.txt": at(120, sheet.flops_sheet, stages()),
-    "flops.type.txt": at(80, sheet.flops_sheet, awkward(), TableOptions(by="type")),
-    "flops.depth.txt": at(80, sheet.flops_sheet, stages(), TableOptions(by="depth")),
-    **{f"timed.{width}.txt": at(width, timings.timing_sheet, timed_mnist()) for width in (60, 80, 120)},
-    **{f"timed.stages.{width}.txt": at(width, timings.timing_sheet, timed_stages()) for width in (80, 120)},
-    **{f"timed.training.{width}.txt": at(width, timings.timing_sheet, timed_training()) for width in (80, 120)},
-    "timed.type.txt": at(120, timings.timing_sheet, timed_training(), TableOptions(by="type")),
-    "timed.awkward.txt": at(80, timings.timing_sheet, timed_awkward()),
-    "timed.sorted.txt": at(80, timings.timing_sheet, timed_stages(), TableOptions(sort="time")),
-    "timed.columns.txt": at(100, timings.timing_sheet, timed_mnist(), TableOptions(columns=("path", *TIME_COLUMNS))),
-    "timed.compiled.txt": at(80, timings.timing_sheet, timed_compiled()),
-    "timed.meta.txt": at(80, timings.timing_sheet, timed_meta()),
+    "awkward.everything.txt": table_at(200, sheet.summary_sheet, awkward(), EVERYTHING),
+    "flops.module.txt": table_at(120, sheet.flops_sheet, stages()),
+    "flops.type.txt": table_at(80, sheet.flops_sheet, awkward(), TableOptions(by="type")),
+    "flops.depth.txt": table_at(80, sheet.flops_sheet, stages(), TableOptions(by="depth")),
+    **{f"timed.{width}.txt": table_at(width, timings.timing_sheet, timed_mnist()) for width in (60, 80, 120)},
+    **{f"timed.stages.{width}.txt": table_at(width, timings.timing_sheet, timed_stages()) for width in (80, 120)},
+    **{f"timed.training.{width}.txt": table_at(width, timings.timing_sheet, timed_training()) for width in (80, 120)},
+    "timed.type.txt": table_at(120, timings.timing_sheet, timed_training(), TableOptions(by="type")),
+    "timed.awkward.txt": table_at(80, timings.timing_sheet, timed_awkward()),
+    "timed.sorted.txt": table_at(80, timings.timing_sheet, timed_stages(), TableOptions(sort="time")),
+    "timed.columns.txt": table_at(
+        100, timings.timing_sheet, timed_mnist(), TableOptions(columns=("path", *TIME_COLUMNS))
+    ),
+    "timed.compiled.txt": table_at(80, timings.timing_sheet, timed_compiled()),
+    "timed.meta.txt": table_at(80, timings.timing_sheet, timed_meta()),
     "timed.meta.md": lambda: markdown.format_markdown(timings.timing_sheet(timed_meta())),
-    "timed.grid.txt": at(80, grids.grid_sheet, grid()),
+    "timed.grid.txt": table_at(80, grids.grid_sheet, grid()),
     "timed.md": lambda: markdown.format_markdown(timings.timing_sheet(timed_mnist())),
     "timed.csv": lambda: timings.timing_csv(timed_awkward()),
     "timed.type.csv": lambda: timings.timing_csv(timed_training(), TableOptions(by="type")),
     "timed.grid.csv": lambda: grids.grid_csv(grid()),
     "timed.json": lambda: json_csv.format_json(timed_training().to_dict()),
-    "crosscheck.80.txt": at(80, crosschecks.cross_check_sheet, crossed()),
-    "crosscheck.120.txt": at(120, crosschecks.cross_check_sheet, crossed()),
+    "crosscheck.80.txt": table_at(80, crosschecks.cross_check_sheet, crossed()),
+    "crosscheck.120.txt": table_at(120, crosschecks.cross_check_sheet, crossed()),
     "crosscheck.md": lambda: markdown.format_markdown(crosschecks.cross_check_sheet(crossed())),
     "crosscheck.html": lambda: html.format_html(crosschecks.cross_check_sheet(crossed())),
     "crosscheck.csv": lambda: crosschecks.cross_check_csv(crossed()),
     "crosscheck.json": lambda: json_csv.format_json(crossed().to_dict()),
     "compare.80.txt": lambda: table.format_table(comparisons.comparison_sheet(bottleneck()), width=80),
     "compare.60.txt": lambda: table.format_table(comparisons.comparison_sheet(bottleneck()), width=60),
-    "compare.unpriced.txt": at(
+    "compare.unpriced.txt": table_at(
         120, comparisons.comparison_sheet, compare_reports([residual_mnist(), awkward(), stages()])
     ),
     "findings.txt": lambda: findings.format_check_report(checked()),
     "findings.60.txt": lambda: findings.format_check_report(checked(), width=60, level="note"),
     "findings.repeated.txt": lambda: findings.format_check_report(repeated()),
     "findings.md": lambda: pull_request.format_pull_request(checked()),
-    "held.txt": lambda: findings.format_check_report(held()),
-    "held.md": lambda: pull_request.format_pull_request(held()),
+    "baseline.txt": lambda: findings.format_check_report(against_baseline()),
+    "baseline.md": lambda: pull_request.format_pull_request(against_baseline()),
     "mnist.md": lambda: markdown.format_markdown(sheet.summary_sheet(residual_mnist())),
     "awkward.md": lambda: markdown.format_markdown(sheet.summary_sheet(awkward())),
     "compare.md": lambda: markdown.format_markdown(comparisons.comparison_sheet(bottleneck())),
@@ -233,8 +238,8 @@ def test_every_golden_file_is_in_use() -> None:
 @pytest.mark.parametrize("width", [60, 70, 80, 100, 120, 200])
 @pytest.mark.parametrize("report", [residual_mnist(), stages(), awkward(), trained()])
 def test_a_table_fits_its_width(width: int, report) -> None:
-    for wish in (TableOptions(), TableOptions(depth=1), TableOptions(sort="params"), EVERYTHING):
-        lines = table.format_table(sheet.summary_sheet(report, wish), width=width).splitlines()
+    for options in (TableOptions(), TableOptions(depth=1), TableOptions(sort="params"), EVERYTHING):
+        lines = table.format_table(sheet.summary_sheet(report, options), width=width).splitlines()
         assert max(map(len, lines)) <= width
 
 
@@ -245,13 +250,13 @@ def test_no_width_cuts_a_number(width: int) -> None:
         assert number in text
 
 
-def test_a_column_that_goes_is_named() -> None:
+def test_an_omitted_column_is_named() -> None:
     narrow = table.format_table(sheet.summary_sheet(residual_mnist()), width=60)
     assert "left out at this width (60): from, share; columns=… chooses" in narrow.replace("\n", " ")
     assert "left out" not in table.format_table(sheet.summary_sheet(residual_mnist()), width=120)
 
 
-def test_layer_texts_are_cut_before_a_column_goes() -> None:
+def test_layer_texts_are_cut_before_a_column_is_omitted() -> None:
     text = table.format_table(sheet.summary_sheet(residual_mnist()), width=78)
     assert "Conv2d 16, 3×3, …" in text
     assert "from" in text
@@ -266,7 +271,7 @@ def test_a_comparison_fits_its_width_with_its_ratios() -> None:
     assert sum("ratio" in line for line in lines) == 2, "the headers, and what they are held against"
 
 
-def test_another_room_may_add_a_column() -> None:
+def test_an_extra_column_is_shown() -> None:
     nanoseconds = {row.index: 10 for row in residual_mnist().rows}
     time = Column(
         "time", "ns", lambda line, _: str(sum(nanoseconds[i] for i in line.rows)), lambda line, _: 0, right=True
@@ -313,7 +318,7 @@ def test_findings_are_counted() -> None:
 
 
 # ------------------------------------------------------------ escapes and views
-def test_markdown_and_html_escape_what_they_would_read() -> None:
+def test_markdown_and_html_escape_markup() -> None:
     net = Sketch("net.py:_Net_", x=(1, 3, 8, 8))
     y = net.step("a|b", "expression", "x[:, 0] * <y> | 2", [net["x"]], (1, 8))
     report = net.report([y])
@@ -337,7 +342,7 @@ def test_a_step_named_by_markup_keeps_its_indent() -> None:
     assert markdown.escape_markdown("    main.0") == "&nbsp;&nbsp;&nbsp;&nbsp;main.0"
 
 
-def test_phrases_break_between_words_only_when_they_must() -> None:
+def test_phrases_wrap_between_words_only_if_too_wide() -> None:
     assert table.wrap_phrases(["one two", "three"], 80) == ["one two · three"]
     assert table.wrap_phrases(["one two", "three"], 9) == ["one two", "three"]
     assert table.wrap_phrases(["one two three"], 9) == ["one two", "three"]
@@ -348,7 +353,7 @@ def test_an_empty_net_has_a_table() -> None:
     assert re.search(r"total\n0 parameters \(0 B\) · 0 MACs", table.format_table(sheet.summary_sheet(report)))
 
 
-def test_a_finding_without_a_place_stands_under_its_target() -> None:
+def test_a_finding_without_a_location_is_shown_with_its_target() -> None:
     (line,) = findings.format_findings(
         [Finding("params", "error", "too many", "head")], target="net.py:Net"
     ).splitlines()
@@ -357,8 +362,8 @@ def test_a_finding_without_a_place_stands_under_its_target() -> None:
 
 # ------------------------------------------------------------ findings
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
-@pytest.mark.parametrize("found", [checked, repeated, held])
-def test_sentences_fit_the_width_and_lose_no_word(width: int, found: Callable[[], list[Checked]]) -> None:
+@pytest.mark.parametrize("found", [checked, repeated, against_baseline])
+def test_findings_fit_the_width_and_keep_every_word(width: int, found: Callable[[], list[Checked]]) -> None:
     laid_out = {f"    {detail}" for item in found() for finding in item.findings for detail in finding.details}
     lines = findings.format_check_report(found(), width=width, level="note").splitlines()
     assert [line for line in lines if len(line) > width and line not in laid_out and len(line.split()) > 2] == []
@@ -373,8 +378,8 @@ def test_shapes_and_commands_are_not_broken() -> None:
             assert any(whole in line for line in lines), (width, whole)
 
 
-def test_every_finding_is_told_once_and_none_is_lost() -> None:
-    for found in (checked(), repeated(), held()):
+def test_every_finding_is_folded_into_exactly_one() -> None:
+    for found in (checked(), repeated(), against_baseline()):
         everything = [(item.target, finding) for item in found for finding in item.findings]
         once = fold_findings(found)
         assert len({(one.finding.rule, one.finding.place, one.finding.message) for one in once}) == len(once)
@@ -387,13 +392,13 @@ def test_every_finding_is_told_once_and_none_is_lost() -> None:
             )
 
 
-def test_what_has_no_place_is_told_for_each_target() -> None:
+def test_findings_without_a_location_are_not_folded() -> None:
     budget = Finding("budget-params", "error", "5 parameters, 1 more than the budget of 4")
     assert len(fold_findings([Checked("a.yaml", (budget, budget)), Checked("b.yaml", (budget,))])) == 3
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_what_is_not_shown_is_counted(level: str) -> None:
+def test_hidden_findings_are_counted(level: str) -> None:
     text = findings.format_check_report(checked(), level=level, width=1000)
     shown = sum(finding.level in LEVELS[: LEVELS.index(level) + 1] for item in checked() for finding in item.findings)
     assert len(re.findall(r": (?:error|warning|note) ", text)) == shown
@@ -404,7 +409,7 @@ def test_what_is_not_shown_is_counted(level: str) -> None:
     assert "not shown" not in findings.format_check_report(checked(), level=level, quiet=True)
 
 
-def test_the_command_that_fixes_is_named_only_where_there_is_a_fix() -> None:
+def test_the_fix_command_is_shown_only_if_there_is_a_fix() -> None:
     fault = checked()[0].findings[0]
     assert "--fix" not in findings.format_check_report([Checked("net.yaml", (replace(fault, fixes=()),))])
     assert "--fix" not in findings.format_check_report([Checked("net.py:net", (fault,))])
@@ -419,7 +424,7 @@ def test_the_command_that_fixes_is_named_only_where_there_is_a_fix() -> None:
 
 
 @pytest.mark.parametrize("text", ["`", "``", "a`b", "```x```", "plain"])
-def test_code_in_markdown_holds_any_text(text: str) -> None:
+def test_code_in_markdown_may_contain_backticks(text: str) -> None:
     fence = pull_request.code_block([text]).splitlines()
     assert (fence[1], fence[0].removesuffix("text"), "`" in fence[2].replace(fence[0][:-4], "")) == (
         text,
@@ -448,7 +453,7 @@ if __name__ == "__main__" and "--update" in sys.argv:
         (True, False, "TF32 for products only"),
     ],
 )
-def test_the_head_tells_products_from_convolutions(products: bool, convolutions: bool, said: str) -> None:
+def test_the_head_shows_tf32_for_products_and_convolutions(products: bool, convolutions: bool, said: str) -> None:
     timing = timed_training()
     settings = (("tf32", products), ("tf32_conv", convolutions))
     machine = replace(timing.measurement.machine, settings=settings)

@@ -23,7 +23,7 @@ def test_a_report_against_itself() -> None:
     assert [change.ratio for change in compare_reports([stages(), stages()]).changes(1)] == [1.0, 1.0, None]
 
 
-def test_variants_of_one_file_go_by_their_names() -> None:
+def test_variants_of_one_file_are_labelled_by_their_names() -> None:
     def named(target: str):
         return replace(stages(), trace=replace(stages().trace, target=target))
 
@@ -36,7 +36,7 @@ def test_variants_of_one_file_go_by_their_names() -> None:
     assert compare_reports([named("a.yaml:direct")]).labels == ("a.yaml:direct",)
 
 
-def test_what_has_no_price_is_not_compared() -> None:
+def test_unknown_costs_are_not_compared() -> None:
     document = json.loads(json.dumps(compare_reports([residual_mnist(), awkward()]).to_dict()))
     assert document["schema"] == "archscope.comparison/1"
     assert [target["target"] for target in document["targets"]] == [residual_mnist().target, "net.py:Net"]

@@ -16,8 +16,8 @@ from tests.counting import calls_of
 from tests.sketches import Sketch
 
 
-def tower(depth: int) -> Report:
-    """Blocks in blocks, each with a layer before the next one: deeper than Python's own stack."""
+def nested_blocks(depth: int) -> Report:
+    """Return the report of nested blocks, each with a layer before the next block."""
     net = Sketch("tower.py:Tower", title="Tower", x=(1, 8))
     x, path = net["x"], ""
     with ExitStack() as stack:
@@ -30,7 +30,7 @@ def tower(depth: int) -> Report:
 
 
 def chain(length: int) -> Report:
-    """Layers one after the other, all alike."""
+    """Return the report of a chain of equal layers."""
     net = Sketch("chain.py:Chain", title="Chain", x=(1, 8))
     x = net["x"]
     with net.call("", "Chain"):
@@ -55,23 +55,23 @@ WORK: dict[str, Callable[[Report], object]] = {
 
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK.keys())
 def test_nesting_deeper_than_the_stack(work: Callable[[Report], object]) -> None:
-    work(tower(sys.getrecursionlimit() + 100))
+    work(nested_blocks(sys.getrecursionlimit() + 100))
 
 
-def test_every_level_of_a_tower_sums_what_is_below_it() -> None:
-    report = tower(60)
+def test_every_level_of_nested_blocks_is_the_sum_of_its_children() -> None:
+    report = nested_blocks(60)
     blocks = [line.total.known for _, line in walk_lines(full_outline(report)) if line.kind == "block"]
     assert blocks == [64 * below for below in range(59, -1, -1)]
     assert Total.of(line.total for _, line in leaf_lines(outline(report))) == report.total
 
 
-def test_a_tower_is_printed_with_its_depth() -> None:
-    lines = table.format_table(sheet.summary_sheet(tower(3)), width=100).splitlines()
+def test_nested_blocks_are_printed_with_their_depth() -> None:
+    lines = table.format_table(sheet.summary_sheet(nested_blocks(3)), width=100).splitlines()
     layers = [line[: line.index("layer")] for line in lines if " Linear" in line]
     assert layers == ["", "  ", "    "]
 
 
-@pytest.mark.parametrize("shape", [tower, chain])
+@pytest.mark.parametrize("shape", [nested_blocks, chain])
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK.keys())
 def test_twice_the_net_is_at_most_twice_the_work(
     work: Callable[[Report], object], shape: Callable[[int], Report]

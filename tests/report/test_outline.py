@@ -33,7 +33,7 @@ def drawn(lines: tuple[OutlineLine, ...]) -> list[str]:
     return [f"{'  ' * level}{line.label}{f' ×{line.times}' * (line.times > 1)}" for level, line in walk(lines)]
 
 
-# ------------------------------------------------------------ laws
+# ------------------------------------------------------------ sums
 @every_report
 @pytest.mark.parametrize("depth", [None, 1, 2, 3, 9])
 @pytest.mark.parametrize("expand", [False, True])
@@ -78,7 +78,7 @@ def test_folding_never_changes_a_sum(repeats: list[int], batch: int) -> None:
     assert turns == repeats
 
 
-# ------------------------------------------------------------ names and wiring
+# ------------------------------------------------------------ names and sources
 def test_labels_are_relative_to_the_block_and_repeats_fold() -> None:
     inside = ["  main.0", "  main.1", "  main.2", "  add", "  1"]
     assert drawn(outline(stages())) == [
@@ -87,12 +87,12 @@ def test_labels_are_relative_to_the_block_and_repeats_fold() -> None:
     ]
 
 
-def test_expand_shows_every_turn() -> None:
+def test_expand_shows_every_repeat() -> None:
     tops = [text for text in drawn(outline(stages(), expand=True, depth=2)) if text.startswith(("layer", "  "))]
     assert tops == ["  0", "  1", "layer1", "  0", "  1", "layer2", "  0", "  1", "  2"]
 
 
-def test_sources_are_the_names_that_the_block_knows() -> None:
+def test_sources_have_their_names_within_the_block() -> None:
     sources = {line.path: line.sources for _, line in walk(outline(residual_mnist()))}
     assert sources["0"] == ("x",)
     assert sources["3"] == ("2",)
@@ -103,7 +103,7 @@ def test_sources_are_the_names_that_the_block_knows() -> None:
     assert sources["4"] == ("3",)
 
 
-def test_a_second_input_goes_by_its_own_name() -> None:
+def test_a_second_input_is_shown_by_its_name() -> None:
     sources = {line.path: line.sources for _, line in walk(outline(awkward()))}
     assert sources["cross"] == ("rnn", "memory")
     assert sources["cross.pool"] == ("query",)
@@ -123,7 +123,7 @@ def test_outputs_are_what_others_read() -> None:
     assert [value.shape for value in lines["4"].outputs] == [(2, 112)]
 
 
-def test_what_nothing_reads_has_a_line_and_what_is_read_again_is_shared() -> None:
+def test_unread_parameters_have_a_line_and_parameters_read_again_are_shared() -> None:
     lines = outline(awkward())
     assert (lines[-1].kind, lines[-1].total.params) == ("unread", 5)
     assert {line.path: line.shared for line in lines} | {"head": True} == {
@@ -142,7 +142,7 @@ def test_a_layer_that_ran_nothing_still_has_its_line() -> None:
     assert (lines[1].rows, lines[1].outputs, lines[2].sources) == ((), (), ("0",))
 
 
-def test_the_whole_nets_own_call_is_no_line() -> None:
+def test_the_call_of_the_whole_net_has_no_line() -> None:
     net = Sketch("net.py:Net", x=(1, 3, 8, 8))
     with net.call("", "Net"):
         y = conv(net, "conv", net["x"], 4, 3)
@@ -159,11 +159,11 @@ def chain(*channels: int, shortcut: bool = False) -> Report:
     return net.report([x])
 
 
-def test_different_turns_stay_apart() -> None:
+def test_different_repeats_are_not_folded() -> None:
     assert drawn(outline(chain(8, 8, 16, 16, 16), depth=2)) == ["block", "  0-1 ×2", "  2", "  3-4 ×2"]
 
 
-def test_turns_that_read_something_else_stay_apart() -> None:
+def test_repeats_with_other_sources_are_not_folded() -> None:
     net = Sketch("net.yaml", x=(1, 8, 8, 8))
     a = same(net, "a.0", "ReLU", net["x"])
     b = same(net, "a.1", "ReLU", a)
@@ -171,7 +171,7 @@ def test_turns_that_read_something_else_stay_apart() -> None:
     assert drawn(outline(net.report([b, c]))) == ["a", "  0-1 ×2", "  2"]
 
 
-def test_parallel_turns_on_the_same_input_fold() -> None:
+def test_parallel_repeats_of_one_input_are_folded() -> None:
     net = Sketch("net.yaml", x=(1, 8, 8, 8))
     heads = [conv(net, f"heads.{turn}", net["x"], 4, 1) for turn in range(3)]
     assert drawn(outline(net.report(heads))) == ["heads.0-2 ×3"]
@@ -205,18 +205,18 @@ def test_breakdowns_by_type_and_depth() -> None:
 
 
 # ------------------------------------------------------------ the backward pass
-def test_a_line_has_what_derives_its_rows() -> None:
+def test_a_line_has_the_backward_costs_of_its_rows() -> None:
     lines = {line.label: line for line in outline(trained())}
     assert [lines[label].backward.known for label in ("stem", "layer.0-1", "head")] == [1_769_472, 75_497_472, 320]
     assert (lines["fft"].backward.macs, lines["fft"].backward.unpriced) == (None, 1)
 
 
-def test_what_derives_no_row_has_a_line_of_its_own() -> None:
+def test_backward_rows_without_a_forward_row_have_their_own_line() -> None:
     *_, last = full_outline(trained())
     assert (last.label, last.kind, last.rows, last.backward.known) == ("ScaleBackward", "backward", (), 1280)
 
 
-def test_turns_whose_gradients_cost_something_else_stay_apart() -> None:
+def test_repeats_with_other_backward_costs_are_not_folded() -> None:
     def net(*backward: int) -> Report:
         net = Sketch("net.py:Net", x=(1, 8))
         x = net["x"]

@@ -50,7 +50,7 @@ layers:
 
 
 def widest(report: Report) -> str:
-    """The last field before all positions are mixed."""
+    """Return the last field before all positions are mixed."""
     return [said for said in map(field_text, report.receptive_fields) if said not in ("all", "?", "")][-1]
 
 
@@ -75,7 +75,7 @@ def test_published_fields_of_other_nets(spec: str, size: int, tmp_path) -> None:
     assert widest(archscope.summarize(str(file), device="meta")) == f"{size}×{size}"
 
 
-# ------------------------------------------------------------ an oracle: what a gradient reaches
+# ------------------------------------------------------------ comparison with gradients
 LENGTH = 96
 Maker = st.tuples(
     st.sampled_from(["conv", "pool", "average", "transposed", "up", "skip", "crop", "slice", "swap", "view"]),
@@ -85,7 +85,7 @@ Maker = st.tuples(
 )
 
 
-class Drawn(nn.Module):
+class RandomNet(nn.Module):
     """Steps along one axis, each with kernel k, stride s, dilation d."""
 
     def __init__(self, steps: list[tuple[str, int, int, int]]):
@@ -123,7 +123,7 @@ class Drawn(nn.Module):
 
 
 def reach_by_gradient(net: nn.Module) -> int:
-    """How far apart the first and last input lie that some inner output depends on, at most."""
+    """Return the largest distance between the first and the last input that an inner output depends on."""
     x = torch.zeros(1, 1, LENGTH, dtype=torch.float64, requires_grad=True)
     out = net(x)
     widths = [0]
@@ -149,11 +149,11 @@ def coarse(steps: list[tuple[str, int, int, int]]) -> int:
 @given(st.lists(Maker, min_size=1, max_size=5))
 @example([("conv", 1, 2, 1), ("transposed", 2, 2, 1), ("conv", 2, 1, 1)])
 def test_no_gradient_reaches_farther_than_the_field(steps: list[tuple[str, int, int, int]]) -> None:
-    report = archscope.summarize(Drawn(steps), input=("float64", (1, 1, LENGTH)))
+    report = archscope.summarize(RandomNet(steps), input=("float64", (1, 1, LENGTH)))
     fields = report.receptive_fields or (((),))
     (said,) = fields[-1]
     assert said.size is not None
-    assert reach_by_gradient(Drawn(steps)) <= ceil(said.size) + coarse(steps)
+    assert reach_by_gradient(RandomNet(steps)) <= ceil(said.size) + coarse(steps)
 
 
 @pytest.mark.law
@@ -161,15 +161,15 @@ def test_no_gradient_reaches_farther_than_the_field(steps: list[tuple[str, int, 
 @given(st.lists(st.tuples(st.sampled_from(["conv", "average", "skip"]), *[st.integers(1, 3)] * 3), max_size=4))
 def test_windows_reach_as_far_as_the_field_says(steps: list[tuple[str, int, int, int]]) -> None:
     steps = [*steps, ("conv", 2, 1, 1)]
-    (said,) = archscope.summarize(Drawn(steps), input=("float64", (1, 1, 4 * LENGTH))).receptive_fields[-1]
+    (said,) = archscope.summarize(RandomNet(steps), input=("float64", (1, 1, 4 * LENGTH))).receptive_fields[-1]
     x = torch.zeros(1, 1, 4 * LENGTH, dtype=torch.float64, requires_grad=True)
-    out = Drawn(steps)(x)
+    out = RandomNet(steps)(x)
     (gradient,) = torch.autograd.grad(out[0, 0, out.shape[-1] // 2], x)
     touched = gradient[0, 0].nonzero()
     assert int(touched[-1] - touched[0]) + 1 == said.size
 
 
-# ------------------------------------------------------------ what mixes everything, and what is not known
+# ------------------------------------------------------------ single functions
 class Call(nn.Module):
     def __init__(self, function):
         super().__init__()
@@ -210,7 +210,7 @@ def test_fields_of_functions(function, said: str) -> None:
     assert field_text(fields[-1]) == said
 
 
-def test_a_value_that_no_input_flows_into_has_no_field() -> None:
+def test_a_value_that_depends_on_no_input_has_no_field() -> None:
     fields = archscope.summarize(
         Call(lambda x: torch.arange(3).float() * 2 + x.sum()), input=(1, 3, 16, 16)
     ).receptive_fields

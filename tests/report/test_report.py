@@ -63,7 +63,7 @@ def test_the_batch_is_what_the_inputs_agree_on() -> None:
     assert Sketch("net.py:Net").report([]).batch is None
 
 
-def test_parameters_and_buffers_do_not_flow() -> None:
+def test_parameters_and_buffers_are_not_activations() -> None:
     report = awkward()
     assert [operand.source for operand in report.index.activations(report.trace.rows[0])] == ["tokens"]
     assert [operand.source for operand in report.trace.rows[0].inputs] == ["tokens", "constant", "embed.weight"]
@@ -73,7 +73,7 @@ def test_parameters_and_buffers_do_not_flow() -> None:
 KEYS = ["schema", "target", "device", "dtype", "mode", "inputs", "outputs", "totals", "rows", "unpriced", "findings"]
 
 
-def test_the_document_has_the_contracts_keys() -> None:
+def test_the_document_has_the_documented_keys() -> None:
     document = json.loads(json.dumps(residual_mnist().to_dict()))
     assert [key for key in document if key in KEYS] == KEYS
     assert document["schema"] == "archscope.report/1"
@@ -97,7 +97,7 @@ def test_the_document_has_the_contracts_keys() -> None:
     }
 
 
-def test_the_document_says_null_where_a_price_is_missing() -> None:
+def test_the_document_has_null_for_unknown_figures() -> None:
     document = awkward().to_dict()
     assert document["rows"][1]["macs"] is None
     assert document["rows"][1]["flops"] is None
@@ -106,7 +106,7 @@ def test_the_document_says_null_where_a_price_is_missing() -> None:
 
 
 # ------------------------------------------------------------ the backward pass
-def test_the_backward_pass_stands_beside_the_forward_pass() -> None:
+def test_the_backward_pass_has_its_own_totals() -> None:
     report = trained()
     assert (report.total.known, report.total.unpriced) == (39_518_368, 1)
     assert report.backward_total == Total.of(row.total for row in report.backward)
@@ -171,7 +171,7 @@ def test_a_problem_becomes_a_finding() -> None:
 
 
 # ------------------------------------------------------------ showing
-def test_a_report_shows_itself_as_it_was_told_to() -> None:
+def test_a_report_is_shown_by_its_views() -> None:
     report = replace(residual_mnist(), views=ReportViews(lambda r: f"text of {r.target}", lambda r: "<p>html</p>"))
     assert str(report) == "text of specs/tutorials/residual_mnist.yaml:plain"
     assert report._repr_html_() == "<p>html</p>"

@@ -43,7 +43,7 @@ def lines(text: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("command", [["summary"], ["flops"], ["flops", "--by", "type"], ["flops", "--compare"]])
-def test_every_format_carries_the_finding_and_is_1(command: list[str], format: str) -> None:
+def test_every_format_shows_the_finding_and_the_exit_code_is_1(command: list[str], format: str) -> None:
     result = run(*command, "broken.yaml", "--format", format)
     assert result.exit_code == 1
     assert "the two sides of this residual cannot be added" in " ".join(result.stdout.split())
@@ -59,7 +59,7 @@ def test_totals_say_that_the_net_does_not_run_and_fixes_are_named(format: str) -
     assert "does not run" not in run("summary", "sound.yaml", "--format", format).stdout
 
 
-def test_rows_are_marked_where_they_fail_and_behind() -> None:
+def test_failing_rows_and_rows_that_depend_on_them_are_marked() -> None:
     marks = {row["path"]: row["state"] for row in lines(run("summary", "broken.yaml", "--format", "csv").stdout)}
     assert marks == {"0": "", "main": "", "add": "fails", "2": "assumed", "3": "assumed", "4": "assumed"}
     table = run("summary", "broken.yaml").stdout.splitlines()
@@ -71,13 +71,13 @@ def test_rows_are_marked_where_they_fail_and_behind() -> None:
     assert (document["ok"], document["runs"], document["totals"]["of"]) == (False, False, "a net that does not run")
 
 
-def test_chosen_columns_of_csv_do_not_hide_it() -> None:
+def test_selected_csv_columns_do_not_hide_the_failure() -> None:
     head, *_ = run("summary", "broken.yaml", "--format", "csv", "--columns", "path,macs").stdout.splitlines()
     assert head == "path,macs,state,findings"
     assert run("summary", "sound.yaml", "--format", "csv", "--columns", "path,macs").stdout.startswith("path,macs\n")
 
 
-def test_a_step_that_ended_the_run_has_a_line_without_a_price() -> None:
+def test_a_step_that_ended_the_run_has_a_line_without_costs() -> None:
     result = run("summary", "failing.py:net", "--input", "1x3x8")
     assert result.exit_code == 1
     marked = [line for line in result.stdout.splitlines() if "fails" in line.split()[1:2]]

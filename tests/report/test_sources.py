@@ -19,7 +19,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 
 def summary(written: str, folder: Path) -> Report:
-    """The report of a spec written here."""
+    """Return the report of a spec given as text."""
     (folder / "net.yaml").write_text(dedent(written), encoding="utf-8")
     return archscope.summarize(folder / "net.yaml")
 
@@ -140,19 +140,19 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
 
 
 @pytest.mark.parametrize(("written", "path", "names"), WRITTEN)
-def test_a_line_reads_what_its_block_or_list_calls_by_these_names(
+def test_sources_have_their_names_in_the_block_or_list(
     reports: dict[str, Report], written: str, path: str, names: tuple[str, ...]
 ) -> None:
     assert sources(reports[written])[path] == names
 
 
-def test_the_rows_of_a_step_read_by_the_names_of_its_list(reports: dict[str, Report]) -> None:
+def test_sources_of_the_rows_of_a_step_have_their_names_in_its_list(reports: dict[str, Report]) -> None:
     lines = {line.path: line for _, line in walk_lines(outline(reports[FUSE], expand=True)) if line.kind == "step"}
     assert [(row.label, row.sources) for row in lines["1.2"].children] == [("view", ("e",)), ("add", ("h", "view"))]
     assert [(row.label, row.sources) for row in lines["1.e"].children] == [("silu", ("b",)), ("Linear", ("silu",))]
 
 
-def test_equal_uses_fold_though_they_read_something_else(reports: dict[str, Report]) -> None:
+def test_equal_uses_with_other_sources_are_folded(reports: dict[str, Report]) -> None:
     assert [(line.label, line.times, line.sources) for line in outline(reports[FUSE])] == [
         ("emb", 1, ("t",)),
         ("1-2", 2, ("image", "emb")),
@@ -172,10 +172,10 @@ def test_two_lines_of_one_label_are_two_sources(tmp_path: Path) -> None:
     assert step.children[-1].sources == ("Linear", "Linear")
 
 
-# ------------------------------------------------------------ what a reader can find
-def lost(report: Report) -> list[tuple[str, str]]:
-    """Every source that is no input of its block or net, no line of its list, no labelled line of a list around that,
-    and no line by its path from the net on."""
+# ------------------------------------------------------------ every source is in the table
+def missing_sources(report: Report) -> list[tuple[str, str]]:
+    """Return every source that is no input of its block or net, no line of its list, no labelled line of a list
+    around that, and no line by its path from the net on."""
     inputs = {call.site.path: {operand.source for operand in call.inputs} for call in report.trace.calls}
     net = report.trace.calls[0].site.name
     lines = outline(report, expand=True)
@@ -197,12 +197,12 @@ def lost(report: Report) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("written", [FUSE, PAIRS, LISTS, NAMES])
 def test_every_source_can_be_found(reports: dict[str, Report], written: str) -> None:
-    assert lost(reports[written]) == []
+    assert missing_sources(reports[written]) == []
 
 
 @pytest.mark.parametrize("name", ["resnet", "densenet", "gpt2", "unet", "llama_block", "mobilenet_v2", "vit"])
 def test_every_source_of_a_known_net_can_be_found(name: str) -> None:
-    assert lost(archscope.summarize(SPECS / f"{name}.yaml")) == []
+    assert missing_sources(archscope.summarize(SPECS / f"{name}.yaml")) == []
 
 
 # ------------------------------------------------------------ modules written in Python
@@ -229,7 +229,7 @@ class Net(nn.Module):
         return self.head(x, x, x)[0]
 
 
-def test_a_module_reads_by_the_names_of_its_forwards_arguments() -> None:
+def test_inputs_of_a_module_have_the_names_of_its_forward_arguments() -> None:
     with torch.device("meta"):
         report = archscope.summarize(Net(), input=(2, 3, 8, 8))
     found = {(line.path, line.label): line.sources for _, line in walk_lines(full_outline(report))}
@@ -251,7 +251,7 @@ def test_a_module_reads_by_the_names_of_its_forwards_arguments() -> None:
     }
 
 
-def test_a_forward_that_takes_anything_gives_its_inputs_one_name() -> None:
+def test_variadic_inputs_of_a_forward_share_one_name() -> None:
     class Any(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -313,7 +313,7 @@ return: {logits: cls, boxes: sigmoid(box) * 2, all: cls + k, x: x, n: n}
 """
 
 
-def test_a_return_names_what_it_gives_as_it_is(tmp_path: Path) -> None:
+def test_a_return_names_the_values_that_it_returns_unchanged(tmp_path: Path) -> None:
     report = summary(PASSED, tmp_path)
     lines = sources(report)
     assert lines["box.return"] == ("a", "b", "c", "x")
@@ -324,6 +324,6 @@ def test_a_return_names_what_it_gives_as_it_is(tmp_path: Path) -> None:
     assert inner[-3:] == [("sigmoid", ("box",)), ("mul", ("sigmoid",)), ("add", ("cls", "box"))]
 
 
-def test_a_return_that_works_nothing_out_has_no_line(tmp_path: Path) -> None:
+def test_a_return_that_computes_nothing_has_no_line(tmp_path: Path) -> None:
     lines = sources(summary("input: [N, 4]\nlayers:\n  - a: Linear(4)\n  - b: relu\nreturn: [a, b]\n", tmp_path))
     assert lines == {"a": ("x",), "b": ("a",)}
