@@ -17,7 +17,7 @@ from torch import nn
 import archscope
 from archscope.api import timings
 from archscope.errors import ForwardError, SpecError, UsageError
-from tests.record.mischief import MISCHIEF, Deed, Mischievous, picture, world
+from tests.record.side_effects import SIDE_EFFECTS, SideEffect, SideEffectModel, object_state, process_state
 from tests.timing.drawn import CEILINGS
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
@@ -295,18 +295,18 @@ def test_an_interrupt_leaves_what_is_measured_so_far() -> None:
 
 
 def test_an_interrupt_before_anything_is_measured_goes_on() -> None:
-    model = Mischievous(late(lambda m, x: None, KeyboardInterrupt())).eval()
+    model = SideEffectModel(late(lambda m, x: None, KeyboardInterrupt())).eval()
     with pytest.raises(KeyboardInterrupt):
         archscope.time(model, args=given(), **QUICK)
 
 
 # ------------------------------------------------------------ what stays as it was
-def late(deed: Deed, error: BaseException) -> Deed:
-    """The deed, and from the third call on the error: the recorded run is over then."""
+def late(side_effect: SideEffect, error: BaseException) -> SideEffect:
+    """The side effect, and from the third call on the error: the recorded run is over then."""
     calls = count(1)
 
-    def done(model: Mischievous, x: torch.Tensor) -> None:
-        deed(model, x)
+    def done(model: SideEffectModel, x: torch.Tensor) -> None:
+        side_effect(model, x)
         if next(calls) >= 3:
             raise error
 
@@ -315,7 +315,7 @@ def late(deed: Deed, error: BaseException) -> Deed:
 
 def test_a_model_that_fails_later_than_in_the_recorded_run_is_told_so() -> None:
     with pytest.raises(ForwardError, match="while it was timed: ValueError: no") as raised:
-        archscope.time(Mischievous(late(lambda m, x: None, ValueError("no"))), args=given(), **QUICK)
+        archscope.time(SideEffectModel(late(lambda m, x: None, ValueError("no"))), args=given(), **QUICK)
     assert raised.value.report is not None
     assert isinstance(raised.value.__cause__, ValueError)
 
@@ -324,31 +324,31 @@ def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
     return [name for name in before | after if before.get(name, before) != after.get(name, after)]
 
 
-ENDS: dict[str, tuple[Callable[[Deed], Deed], Callable[[], Any]]] = {
-    "returns": (lambda deed: deed, lambda: None),
-    "fails": (lambda deed: late(deed, ValueError("no")), lambda: None),
-    "exits": (lambda deed: late(deed, SystemExit(3)), lambda: None),
-    "is interrupted": (lambda deed: late(deed, KeyboardInterrupt()), lambda: None),
-    "is broken off": (lambda deed: deed, lambda: Impatient(1)),
+ENDS: dict[str, tuple[Callable[[SideEffect], SideEffect], Callable[[], Any]]] = {
+    "returns": (lambda side_effect: side_effect, lambda: None),
+    "fails": (lambda side_effect: late(side_effect, ValueError("no")), lambda: None),
+    "exits": (lambda side_effect: late(side_effect, SystemExit(3)), lambda: None),
+    "is interrupted": (lambda side_effect: late(side_effect, KeyboardInterrupt()), lambda: None),
+    "is broken off": (lambda side_effect: side_effect, lambda: Impatient(1)),
 }
 
 
-@pytest.mark.law(keep=len(MISCHIEF))
+@pytest.mark.law(keep=len(SIDE_EFFECTS))
 @both_modes
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", MISCHIEF)
+@pytest.mark.parametrize("name", SIDE_EFFECTS)
 def test_a_live_module_stays_as_it_is(name: str, end: str, train: bool) -> None:
-    """Whatever it does in runs that nobody watches; some deeds cannot even be done twice."""
+    """Whatever it does in runs that nobody watches; some side effects cannot even be done twice."""
     how, ask = ENDS[end]
-    model, x = Mischievous(how(MISCHIEF[name])), torch.ones(3, 4)
+    model, x = SideEffectModel(how(SIDE_EFFECTS[name])), torch.ones(3, 4)
     model.fc.bias.grad = torch.full((4,), 2.0)
     model.norm.eval()
-    before, around = picture(model, x), world()
+    before, around = object_state(model, x), process_state()
     asked = {"ask": ask()} if ask() else {}
     with suppress(Exception, KeyboardInterrupt, SystemExit):
         archscope.time(model, args=(x,), train=train, **QUICK, **asked)
-    assert changes(around, world()) == []
-    assert changes(before, picture(model, x)) == []
+    assert changes(around, process_state()) == []
+    assert changes(before, object_state(model, x)) == []
 
 
 @pytest.mark.law(keep=4)
@@ -360,31 +360,31 @@ def test_parameters_and_gradients_are_the_same_to_the_bit(optimizer: str, train:
     model[0].weight.requires_grad_(False)
     model[1].eval()
     gradients = [parameter.grad for parameter in model.parameters()]
-    before, around = picture(model, x), world()
+    before, around = object_state(model, x), process_state()
     timing = archscope.time(model, args=(x,), train=train, optimizer=optimizer if train else None, **QUICK)
     assert timing.total is not None
     assert all(now.grad is then for now, then in zip(model.parameters(), gradients, strict=True))
     assert [part.training for part in model] == [True, False, True, True, True]
-    assert changes(before, picture(model, x)) == []
-    assert changes(around, world()) == []
+    assert changes(before, object_state(model, x)) == []
+    assert changes(around, process_state()) == []
 
 
 @both_modes
 def test_gradients_that_are_no_numbers_reach_nothing(train: bool) -> None:
     model, x = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), torch.full((3, 4), math.nan)
-    before = picture(model)
+    before = object_state(model)
     archscope.time(model, args=(x,), train=train, **QUICK)
-    assert changes(before, picture(model)) == []
+    assert changes(before, object_state(model)) == []
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
 def test_the_gradient_of_an_input_stays() -> None:
     model, x = net(), torch.rand(3, 4, requires_grad=True)
     x.grad = gradient = torch.ones(3, 4)
-    before = picture(model, x)
+    before = object_state(model, x)
     archscope.time(model, args=(x,), train=True, **QUICK)
     assert x.grad is gradient
-    assert changes(before, picture(model, x)) == []
+    assert changes(before, object_state(model, x)) == []
 
 
 def test_a_dropped_model_is_timed_by_nobody_else() -> None:

@@ -161,9 +161,9 @@ class CudaBackend:
             _touch(self._device)
         except RuntimeError as error:
             message = _in_short(error)
-            cure = next((cure for words, cure in UNOPENED.items() if words in message), "nvidia-smi shows its state")
+            fix = next((fix for words, fix in UNOPENED.items() if words in message), "nvidia-smi shows its state")
             return DeviceProblem(
-                f"{self._device} is here, but cannot be used: {message}", f"{cure}; {OTHER_DEVICES_HELP}"
+                f"{self._device} is here, but cannot be used: {message}", f"{fix}; {OTHER_DEVICES_HELP}"
             )
         return None
 
@@ -329,12 +329,12 @@ def _cuda_problem() -> DeviceProblem:
         message = _in_short(error)
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if "too old" in message:
-        cure = f"update the driver, or install a torch that is built for an older CUDA than {torch.version.cuda}"
+        fix = f"update the driver, or install a torch that is built for an older CUDA than {torch.version.cuda}"
     elif hidden is not None and "No CUDA GPUs" in message:
-        cure = f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides all other GPUs: unset it"
+        fix = f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides all other GPUs: unset it"
     else:
-        cure = "nvidia-smi says whether there is a GPU and a driver; CUDA_VISIBLE_DEVICES hides GPUs"
-    return DeviceProblem(message, cure)
+        fix = "nvidia-smi says whether there is a GPU and a driver; CUDA_VISIBLE_DEVICES hides GPUs"
+    return DeviceProblem(message, fix)
 
 
 def _in_short(error: BaseException) -> str:

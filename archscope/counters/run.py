@@ -51,7 +51,10 @@ def run_counters(
 
 def run_counter(counter: Counter, call: ModelCall) -> tuple[CounterResult, ...]:
     """Return the results of one counter; if it is missing, cannot take the call or crashes, a result that says so."""
-    no_result = CounterResult(counter.name, counter.package, package_version(counter.package))
+    version = ""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        version = importlib.metadata.version(counter.package)
+    no_result = CounterResult(counter.name, counter.package, version)
     if importlib.util.find_spec(counter.package) is None:
         return (replace(no_result, status="missing", error="not installed", help=INSTALL_COMMAND),)
     results: list[CounterResult] = []
@@ -59,18 +62,12 @@ def run_counter(counter: Counter, call: ModelCall) -> tuple[CounterResult, ...]:
         warm_up_counter(counter)
         copied = call.copy()
         with isolated(call.model, train=call.train):
-            results.extend(replace(result, version=no_result.version) for result in counter.run(copied))
+            results.extend(replace(result, version=version) for result in counter.run(copied))
     except UnsupportedCallError as refusal:
         results.append(replace(no_result, status="unable", error=str(refusal)))
     except (Exception, SystemExit) as error:  # noqa: BLE001 — any error is reported as the result
         results.append(replace(no_result, status="crashed", error=root_cause_text(error)))
     return tuple(results)
-
-
-def package_version(package: str) -> str:
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(package)
-    return ""
 
 
 def root_cause_text(error: BaseException) -> str:

@@ -177,18 +177,14 @@ def group_causes(all_found: Iterable[FoundCause]) -> tuple[Difference, ...]:
 
 def merge_causes(group: Sequence[FoundCause]) -> Difference:
     first, ratios = group[0], [cause.ratio for cause in group if cause.ratio is not None]
+    ends = dict.fromkeys([min(ratios), max(ratios)]) if ratios else ()
+    ratio = " to ".join(units.format_quotient(end.numerator, end.denominator) for end in ends)  # 197, or 49 to 3,136
     return Difference(
         cause=first.cause,
         subject=first.subject,
         amount=sum(cause.amount for cause in group),
-        reason=first.reason.replace("{ratio}", ratio_range(ratios)),
+        reason=first.reason.replace("{ratio}", ratio),
         times=sum(cause.times for cause in group),
         rows=tuple(dict.fromkeys(row for cause in group for row in cause.rows)),
         paths=tuple(dict.fromkeys(cause.path for cause in group)),
     )
-
-
-def ratio_range(ratios: Sequence[Fraction]) -> str:
-    """Return `197`, or `49 to 3,136` if the ratios differ."""
-    ends = dict.fromkeys([min(ratios), max(ratios)]) if ratios else ()
-    return " to ".join(units.format_quotient(end.numerator, end.denominator) for end in ends)

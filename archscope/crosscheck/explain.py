@@ -75,7 +75,8 @@ class ResultExplanation:
             yield from bias_causes(module, counts)
             counts = [without_bias(count) for count in counts]
         if module.ours != sum(count.macs for count in counts):
-            yield from self.explain_unequal(module, *drop_equal(module.products, counts))
+            equal = Counter(product.macs for product in module.products) & Counter(count.macs for count in counts)
+            yield from self.explain_unequal(module, left_over(module.products, equal), left_over(counts, equal))
 
     def is_free(self, count: CountedOp, module: ModuleCounts) -> bool:
         """Return whether `count` has no products: a layer without a priced row, or an operator in our list."""
@@ -197,17 +198,12 @@ def without_bias(count: CountedOp) -> CountedOp:
     return replace(count, macs=macs) if count.biases and not remainder else count
 
 
-def drop_equal(products: Sequence[RowProduct], counts: Sequence[CountedOp]) -> tuple[list[RowProduct], list[CountedOp]]:
-    """Return both without the figures that occur on both sides."""
-    both = Counter(product.macs for product in products) & Counter(count.macs for count in counts)
-    return left_over(products, Counter(both)), left_over(counts, Counter(both))
-
-
-def left_over(figures: Iterable, matched: Counter[int]) -> list:
-    rest = []
+def left_over(figures: Iterable, equal: Counter[int]) -> list:
+    """Return the products or counts without those whose MACs occur on both sides."""
+    rest, remaining = [], Counter(equal)
     for figure in figures:
-        if matched[figure.macs] > 0:
-            matched[figure.macs] -= 1
+        if remaining[figure.macs] > 0:
+            remaining[figure.macs] -= 1
         else:
             rest.append(figure)
     return rest

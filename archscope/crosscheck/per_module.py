@@ -52,7 +52,10 @@ def counts_by_module(report: Report, result: CounterResult, modules: Collection[
     """Return the counts of each module, in the order of our rows; modules: the paths that the model has."""
     found: dict[str, ModuleCounts] = {}
     for row in report.rows:
-        module = module_counts(found, nearest_module(row.path, modules))
+        path = row.path
+        while path and path not in modules:  # a counter does not know modules that the model does not hold
+            path = path.rpartition(".")[0]
+        module = module_counts(found, path)
         module.products += row_products(row, report)
         if row.cost.unpriced:
             module.unpriced.append(row)
@@ -69,25 +72,13 @@ def module_counts(found: dict[str, ModuleCounts], path: str) -> ModuleCounts:
     return found.setdefault(path, ModuleCounts(path))
 
 
-def nearest_module(path: str, modules: Collection[str]) -> str:
-    """Return the nearest enclosing module that the model holds, since a counter knows no others."""
-    while path and path not in modules:
-        path = path.rpartition(".")[0]
-    return path
-
-
 def row_products(row: PricedRow, report: Report) -> Iterable[RowProduct]:
     """Yield the row's products, kernel by kernel if their sum is the row's."""
     if not row.cost.known:
         return
     kernels = [(kernel.name, price_row(row.row._replace(kernels=(kernel,))).known) for kernel in row.row.kernels]
-    subject = row_subject(row, report)
+    layer = report.index.layer(row.row)
+    subject = layer.name if layer is not None else row.row.short_name or row.op
     if sum(macs for _, macs in kernels) != row.cost.known:
         kernels = [("", row.cost.known)]
     yield from (RowProduct(row, subject, name.removeprefix("aten."), macs) for name, macs in kernels if macs)
-
-
-def row_subject(row: PricedRow, report: Report) -> str:
-    """Return the layer's class name if a layer ran, else the function's short name."""
-    layer = report.index.layer(row.row)
-    return layer.name if layer is not None else row.row.short_name or row.op

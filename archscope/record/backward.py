@@ -132,7 +132,9 @@ class BackwardLog(KernelMode):
 
     def saved_operand(self, tensor: torch.Tensor, step: BackwardStep) -> Operand:
         """Return the operand of a saved tensor; views of the same elements are one operand, which is read once."""
-        key = storage_key(tensor)
+        key: object = id(tensor)
+        if tensor.layout is torch.strided and not tensor.is_nested:
+            key = storage_id(tensor), tensor.storage_offset(), tensor.numel()
         if key not in step.saved:
             step.saved[key] = self._registry.register(tensor, CONSTANT_SOURCE)
         return step.saved[key]
@@ -148,7 +150,9 @@ class BackwardLog(KernelMode):
             values = tuple(step.inputs.values()), tuple(step.outputs.values()), (), tuple(step.kernels)
             if isinstance(key, int):
                 row = forward[key]
-                function, view = f"{row.function} backward", row.view and not any(map(is_scatter_kernel, step.kernels))
+                function = f"{row.function} backward"
+                # a `…_backward` kernel writes the gradient of a part into a whole, so that this is no view
+                view = row.view and not any(kernel.name.endswith("_backward") for kernel in step.kernels)
                 yield Row(
                     index, row.path, row.op, function, row.call, *values, view, row.place, (), row.short_name, key
                 )
@@ -168,19 +172,6 @@ def with_output_mask(kernel: Kernel, node: Any) -> Kernel:
     """Return a recurrent layer's kernel with an output mask: whether its input and its first state need gradients."""
     needed = [next_node is not None for next_node, _ in node.next_functions]
     return kernel._replace(attributes=(*kernel.attributes, ("output_mask", (needed[0], needed[5]))))
-
-
-def storage_key(tensor: torch.Tensor) -> object:
-    """Return a key that views of the same elements share."""
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return id(tensor)
-    return storage_id(tensor), tensor.storage_offset(), tensor.numel()
-
-
-def is_scatter_kernel(kernel: Kernel) -> bool:
-    """Return whether a kernel writes the gradient of a part into a whole: the row of a view is then no view
-    backwards."""
-    return kernel.name.endswith("_backward")
 
 
 def run_backward(loss: Loss, log: BackwardLog, since: int) -> None:

@@ -152,7 +152,7 @@ def describe_function(func: Callable[..., Any]) -> TorchFunction:
     name = qualified_name(func)
     op = short_name(name.split(".")[3] if name.startswith("torch.ops.") else name.rsplit(".", 1)[1])
     in_place = op == "setitem" or (op.endswith("_") and not op.endswith("__"))
-    lowered = find_lowering(name, op)
+    lowered, schema = find_lowering(name, op), schema_of(func)
     return TorchFunction(
         name,
         op,
@@ -166,7 +166,7 @@ def describe_function(func: Callable[..., Any]) -> TorchFunction:
         passes_through=name in PASS_THROUGH,
         runs_backward=name in BACKWARD_FUNCTIONS,
         keeps_attributes=op in ARGUMENT_NAMES or op in VARIADIC_ARGUMENTS,
-        returns_nothing=op == "setitem" or is_void_operator(func),
+        returns_nothing=op == "setitem" or (schema is not None and schema.is_mutable and not schema.returns),
         unchecked=op in UNCHECKED,
         shortcut=META_SHORTCUTS.get(op),
         lowers_by_shapes=lowered is not None and op in LOWERED_BY_SHAPES,
@@ -200,12 +200,6 @@ def first_if_inplace(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequen
 def all_if_flag(position: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sequence[torch.Tensor]:
     flag = args[position] if position < len(args) else kwargs.get(name)
     return tensors_in((args, kwargs)) if flag else ()
-
-
-def is_void_operator(func: Any) -> bool:
-    """Return whether an operator writes its arguments and returns nothing."""
-    schema = schema_of(func)
-    return schema is not None and schema.is_mutable and not schema.returns
 
 
 def schema_of(func: Any, op: str = "") -> torch.FunctionSchema | None:
@@ -244,23 +238,16 @@ def qualified_name(func: Any) -> str:
     name = func.__name__
     if isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         return f"torch.ops.{str(func).removesuffix('.default')}"
-    if name == "__get__":
-        return f"torch.Tensor.{property_name(func.__self__)}"
+    if name == "__get__":  # of a C descriptor, which has a name, or of a Python property, whose getter has
+        attribute: Any = func.__self__
+        getter: Any = attribute.fget if isinstance(attribute, property) else attribute
+        return f"torch.Tensor.{getter.__name__}"
     if getattr(func, "__objclass__", None) is not None or func.__qualname__.startswith(("Tensor.", "TensorBase.")):
         return f"torch.Tensor.{name}"
-    return f"{public_module(func, name)}.{name.removeprefix(private_prefix(func))}"
-
-
-def property_name(attribute: Any) -> str:
-    """Return the name of a property: a C descriptor has one; of a Python property its getter has."""
-    own: Any = attribute.fget if isinstance(attribute, property) else attribute
-    return str(own.__name__)
-
-
-def private_prefix(func: Any) -> str:
-    """Return the prefix to remove: `linalg_norm` in torch._C._linalg is public as torch.linalg.norm."""
-    module = func.__module__ or ""
-    return module.removeprefix("torch._C._") + "_" if module.startswith("torch._C._") else "\0"
+    module, last = func.__module__ or "", name
+    if module.startswith("torch._C._"):  # `linalg_norm` in torch._C._linalg is public as torch.linalg.norm
+        last = name.removeprefix(module.removeprefix("torch._C._") + "_")
+    return f"{public_module(func, name)}.{last}"
 
 
 def public_module(func: Any, name: str) -> str:

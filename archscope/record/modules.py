@@ -120,7 +120,7 @@ class ModuleLocations:
         key: Any = (
             type(module),
             *list(module.__dict__.values())[BASE_ATTRIBUTE_COUNT:],
-            *map(is_none, module._parameters.values()),
+            *[parameter is None for parameter in module._parameters.values()],
         )
         try:
             text = self._texts.get(key)
@@ -136,10 +136,6 @@ def positional_names(forward: Callable[..., Any]) -> tuple[str, ...]:
     except (TypeError, ValueError):
         return ()
     return tuple([p.name for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)])
-
-
-def is_none(value: object) -> bool:
-    return value is None
 
 
 def module_kind(cls: type[nn.Module]) -> str:

@@ -187,17 +187,11 @@ def fast_path_disabled() -> Iterator[None]:
 
 def replace_in_namespaces(replacements: Mapping[int, OverrideQuery], namespaces: Sequence[Namespace]) -> None:
     """Replace functions by id, wherever a name in an author's code refers to them."""
-    for space in [*user_namespaces(), *namespaces]:
+    modules = [module for name, module in list(sys.modules.items()) if not is_library_module(name)]
+    for space in [*(vars(module) for module in modules if isinstance(module, ModuleType)), *namespaces]:
         if not replacements.keys().isdisjoint(map(id, space.values())):
             for name, value in list(space.items()):
                 space[name] = replacements.get(id(value), value)
-
-
-def user_namespaces() -> Iterator[Namespace]:
-    """Yield the global names of every module that belongs neither to torch nor to Python."""
-    for name, module in list(sys.modules.items()):
-        if not is_library_module(name) and isinstance(module, ModuleType):
-            yield module.__dict__
 
 
 @cache

@@ -38,12 +38,8 @@ def set_warning_filters(before: list[Any]) -> None:
     warnings.filters.extend(before)  # type: ignore[attr-defined]  # its stub declares a Sequence
 
 
-def hooks_disabled_message() -> str | None:
-    """Return the message with which torch refuses hooks for saved tensors, if they are disabled."""
-    return autograd_module._saved_tensors_hooks_get_disabled_error_message()
-
-
 def set_hooks_disabled(message: str | None) -> None:
+    """Disable hooks for saved tensors; torch refuses them with this message. Without a message, enable them."""
     if message is None:
         autograd_module._saved_tensors_hooks_enable()
     else:
@@ -69,7 +65,7 @@ PROCESS_SETTINGS: tuple[GetSetPair, ...] = (
     ),
     (torch.is_warn_always_enabled, torch.set_warn_always),
     (lambda: vars(torch._tensor_str.PRINT_OPTS).copy(), vars(torch._tensor_str.PRINT_OPTS).update),
-    (hooks_disabled_message, set_hooks_disabled),
+    (autograd_module._saved_tensors_hooks_get_disabled_error_message, set_hooks_disabled),
     (sys.getrecursionlimit, sys.setrecursionlimit),
     *settings(),
     (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),

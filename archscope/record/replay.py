@@ -50,7 +50,11 @@ def make_kernel(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out
     arguments = {**dict(zip(names, args, strict=False)), **kwargs}
     is_torch = func._schema.name.startswith(("aten::", "prims::"))
     relevant = {name: value for name, value in arguments.items() if name in PRICED_ATTRIBUTES or not is_torch}
-    attributes = [(name, as_tuple(value)) for name, value in relevant.items() if not isinstance(value, torch.Tensor)]
+    attributes: list[tuple[str, object]] = [
+        (name, tuple(value) if isinstance(value, (list, tuple)) else value)
+        for name, value in relevant.items()
+        if not isinstance(value, torch.Tensor)
+    ]
     operands = tensors_in([args, kwargs])
     if any(tensor.layout in SPARSE_LAYOUTS for tensor in operands):
         attributes.append(("stored", tuple(map(stored_elements, operands))))
@@ -82,10 +86,6 @@ def kernel_shape(tensor: torch.Tensor) -> Shape:
     return (tensor.numel(),) if tensor.is_nested else shape_of(tensor)
 
 
-def as_tuple(value: Any) -> object:
-    return tuple(value) if isinstance(value, (list, tuple)) else value
-
-
 def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Kernel, ...] | None:
     """Return the kernels of `func(*args, **kwargs)` on the meta device; None if it cannot run there.
 
@@ -106,10 +106,13 @@ def replay(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
 
 
 def to_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
-    """Return `value` with every tensor as an empty meta tensor (one per identity) and every device as meta."""
+    """Return `value` with every tensor as an empty meta tensor of the same shape and strides (one per identity), and
+    every device as meta. Raises TypeError for a tensor without strides."""
     if isinstance(value, torch.Tensor):
         if id(value) not in copies:
-            copies[id(value)] = meta_like(value)
+            if not is_strided(value):
+                raise TypeError("a sparse or nested tensor has no strides")
+            copies[id(value)] = torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device="meta")
         return copies[id(value)]
     if isinstance(value, dict):
         return {key: "meta" if key == "device" else to_meta(item, copies) for key, item in value.items()}
@@ -118,10 +121,3 @@ def to_meta(value: Any, copies: dict[int, torch.Tensor]) -> Any:
     if isinstance(value, torch.Generator):
         return None
     return torch.device("meta") if isinstance(value, torch.device) else value
-
-
-def meta_like(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a meta tensor of the same shape and strides. Raises TypeError for a tensor without strides."""
-    if not is_strided(tensor):
-        raise TypeError("a sparse or nested tensor has no strides")
-    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")

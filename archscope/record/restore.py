@@ -25,21 +25,17 @@ class NotGivenBack(UserWarning):
 
 def run_steps(steps: Iterable[RestoreStep]) -> None:
     """Run all steps. Warn of those that raised."""
-    failed = [text for text in (try_step(*step) for step in steps) if text]
+    failed = []
+    for step, arguments in steps:
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 — an author's object may raise anything
+            failed.append(f"{describe_object(arguments[0])}: {first_line(error)}")
     if failed:
         distinct = list(dict.fromkeys(failed))
         more = f" (and {len(distinct) - MAX_QUOTED} more)" * (len(distinct) > MAX_QUOTED)
         text = f"the run has changed state that could not be restored: {'; '.join(distinct[:MAX_QUOTED])}{more}"
         warnings.warn(text, NotGivenBack, stacklevel=2)
-
-
-def try_step(step: Callable[..., object], arguments: tuple[Any, ...]) -> str:
-    """Return what went wrong with a step; an empty string if nothing did."""
-    try:
-        step(*arguments)
-    except Exception as error:  # noqa: BLE001 — an author's object may raise anything
-        return f"{describe_object(arguments[0])}: {first_line(error)}"
-    return ""
 
 
 def describe_object(thing: Any) -> str:

@@ -109,13 +109,9 @@ def object_snapshots(thing: Any) -> Iterator[Snapshot]:
     attributes = instance_dict(thing)
     if attributes is not None and attributes is not thing:
         yield table_snapshot(attributes)
-    yield from slot_snapshots(thing)
-
-
-def slot_snapshots(thing: Any) -> Iterator[Snapshot]:
-    found = slot_descriptors(type(thing))
-    if found:
-        yield Snapshot(thing, {slot: slot_value(slot, thing) for slot in found}, same_slots, refill_slots)
+    slots = slot_descriptors(type(thing))
+    if slots:
+        yield Snapshot(thing, {slot: slot_value(slot, thing) for slot in slots}, same_slots, refill_slots)
 
 
 def object_contents(thing: Any) -> Iterable[Any]:
@@ -135,7 +131,7 @@ def object_contents(thing: Any) -> Iterable[Any]:
         return entries
     if isinstance(thing, nn.Module):
         entries += module_attachments(thing)
-        if is_torch_module(thing):
+        if type(thing).__module__.startswith(("torch.nn.", "torch.fx.")):  # its class holds nothing of an author's
             return entries
     elif has_attributes(thing):
         entries += (instance_dict(thing) or {}).values()
@@ -155,11 +151,6 @@ def module_attachments(module: nn.Module) -> Iterator[Any]:
 
 
 # ------------------------------------------------------------ attributes
-def is_torch_module(thing: Any) -> bool:
-    """Return whether it is one of torch's own layers or containers, or code that torch has generated."""
-    return isinstance(thing, nn.Module) and type(thing).__module__.startswith(("torch.nn.", "torch.fx."))
-
-
 def has_attributes(thing: Any) -> bool:
     """Return whether it is an object with writable attributes, of an author's class or of a class that holds data."""
     if type(thing) in BUILTIN_CONTAINERS or isinstance(
@@ -232,11 +223,6 @@ def never_same(_thing: Any, _before: Any) -> bool:
     return False
 
 
-def same_items(first: Any, second: Any) -> bool:
-    """Return whether both hold the same objects, one by one."""
-    return len(first) == len(second) and all(map(is_, first, second))
-
-
 def same_list(items: Any, before: Any) -> bool:
     kind = list if isinstance(items, list) else deque
     return kind.__len__(items) == len(before) and all(map(is_, kind.__iter__(items), before))
@@ -244,7 +230,9 @@ def same_list(items: Any, before: Any) -> bool:
 
 def same_table(table: ObjectTable, before: ObjectTable) -> bool:
     kind = builtin_base(table)
-    return same_items(kind.values(table), before.values()) and list(kind.keys(table)) == list(before)
+    values = kind.values(table)
+    same_values = len(values) == len(before) and all(map(is_, values, before.values()))
+    return same_values and list(kind.keys(table)) == list(before)
 
 
 def same_module(module: nn.Module, before: tuple[type, ObjectTable, list[tuple[Any, Any]]]) -> bool:

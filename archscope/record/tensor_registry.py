@@ -198,13 +198,10 @@ class TensorRegistry:
         """Return the tensors that no row made but that were made during this run; tensors that are gone may have
         been."""
         seen = [(known(), operand) for known, operand in self._external]
-        young = {id(tensor) for tensor in young_tensors()} if seen else set()
+        young: set[int] = set()  # the tensors that were made since the garbage collector was paused
+        if seen:
+            young = {id(thing) for thing in gc.get_objects(generation=0) if issubclass(type(thing), torch.Tensor)}
         return [operand for tensor, operand in seen if tensor is None or id(tensor) in young]
-
-
-def young_tensors() -> list[torch.Tensor]:
-    """Return the tensors that were made since the garbage collector was paused."""
-    return [thing for thing in gc.get_objects(generation=0) if issubclass(type(thing), torch.Tensor)]
 
 
 def write_count(tensor: torch.Tensor) -> int:

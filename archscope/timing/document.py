@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archscope.measurement import Measurement, Samples
+from archscope.measurement import Samples
 
 if TYPE_CHECKING:
     from archscope.timing.timing import Footprint, TimedRow, Timing
@@ -15,7 +15,8 @@ JsonDict = dict[str, Any]
 def timing_document(timing: Timing) -> JsonDict:
     measurement, report = timing.measurement, timing.report.to_dict()
     load = None if measurement.load is None else measurement.load.to_dict()
-    cost = timing.cost
+    cost, replays = timing.cost, measurement.graph_replays
+    graph: JsonDict = {"median_s": None} if replays is None else samples_dict(replays)
     repeated = {key: report[key] for key in ("target", "device", "dtype", "mode", "inputs")}
     return {
         "schema": "archscope.timing/1",
@@ -26,7 +27,7 @@ def timing_document(timing: Timing) -> JsonDict:
         "costs": {"macs": cost.macs, "flops": cost.flops, "bytes": cost.read + cost.written},
         "total": total_dict(timing),
         "parts": {name: samples_dict(samples) for name, samples in measurement.parts},
-        "graph": graph_dict(measurement),
+        "graph": {"refused": measurement.no_graph_reason or None, **graph},
         "compile_s": measurement.compile_seconds,
         "rows": [row_dict(row, timing) for row in timing.rows],
         "rows_by": measurement.rows.method if measurement.rows else None,
@@ -59,12 +60,6 @@ def total_dict(timing: Timing) -> JsonDict | None:
         "examples_per_s": timing.throughput if timing.report.batch else None,
         "flops_per_s": timing.flops_per_second,
     }
-
-
-def graph_dict(measurement: Measurement) -> JsonDict:
-    replays = measurement.graph_replays
-    figures: JsonDict = {"median_s": None} if replays is None else samples_dict(replays)
-    return {"refused": measurement.no_graph_reason or None, **figures}
 
 
 def row_dict(row: TimedRow, timing: Timing) -> JsonDict:

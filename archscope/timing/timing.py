@@ -289,12 +289,19 @@ def make_timed_row(priced: PricedRow, report: Report, times: RowTimes | None, ce
     backward = times.backward[index] if times and times.backward else None
     if backward_total is None:
         backward = backward or 0.0
+    kernels = 0 if priced.row.view else max(1, len(priced.row.kernels))  # the least number that the row launches
     passes = [
-        (priced.total, kernel_count(priced.row)),
+        (priced.total, kernels),
         *([(backward_total, report.backward_kernel_counts[index])] if backward_total else []),
     ]
     dtype = roof_dtype(priced.row, ceilings)
-    bounds = [] if ceilings is None else [row_bound(total, count, dtype, ceilings) for total, count in passes]
+    bounds = [
+        compute_bound(
+            flops=total.flops, moved=total.read + total.written, kernels=count, dtype=dtype, ceilings=ceilings
+        )
+        for total, count in passes
+        if ceilings is not None
+    ]
     known = tuple(bound for bound in bounds if bound is not None)
     spent = TimeSum(
         seconds=forward,
@@ -313,22 +320,11 @@ def known_seconds(seconds: float | None, priced: PricedRow, traits: DeviceTraits
     return None if seconds == 0 and priced.cost.known and traits.is_async else seconds
 
 
-def row_bound(total: Total, kernels: int, dtype: str, ceilings: Ceilings) -> Bound | None:
-    return compute_bound(
-        flops=total.flops, moved=total.read + total.written, kernels=kernels, dtype=dtype, ceilings=ceilings
-    )
-
-
 def roof_dtype(row: Row, ceilings: Ceilings | None) -> str:
     """Return the dtype whose peak limits the row: that of its output, or TF32 if the settings allow it on a GPU."""
     dtype = next((value.dtype for value in row.outputs), "float32")
     setting = "tf32_conv" if row.short_name.startswith(CUDNN_PREFIXES) else "tf32"
     return TF32_DTYPE if dtype == "float32" and ceilings is not None and ceilings.machine.setting(setting) else dtype
-
-
-def kernel_count(row: Row) -> int:
-    """Return the least number of kernels that a row launches: 0 for a view, 1 for a row without products."""
-    return 0 if row.view else max(1, len(row.kernels))
 
 
 def sum_times(parts: Sequence[TimeSum]) -> TimeSum:

@@ -96,7 +96,7 @@ MADE: WeakSet[torch.Tensor] = WeakSet()
 BEGAN: list[tuple[int, int]] = []
 
 
-class Greedy(nn.Module):
+class FailsAboveFour(nn.Module):
     """Notes how much of earlier passes is there, and fails with more than four examples."""
 
     def __init__(self) -> None:
@@ -113,14 +113,14 @@ class Greedy(nn.Module):
         return held[0]
 
 
-def greedy() -> nn.Module:
-    return Greedy()
+def fails_above_four() -> nn.Module:
+    return FailsAboveFour()
 
 
 def test_what_a_pass_without_memory_has_made_is_gone_when_the_next_one_begins() -> None:
     MADE.clear()
     BEGAN.clear()
-    grid = archscope.time_grid(greedy, input=(1, 4), batch=(1, 64, 2), device="cpu", **QUICK)
+    grid = archscope.time_grid(fails_above_four, input=(1, 4), batch=(1, 64, 2), device="cpu", **QUICK)
     assert len(grid.timings) == 2
     assert [size for size, _ in BEGAN].count(64) == 1, "no second look"
     assert {there for size, there in BEGAN if size == 2} == {0}
@@ -129,12 +129,12 @@ def test_what_a_pass_without_memory_has_made_is_gone_when_the_next_one_begins() 
 
 
 @pytest.mark.parametrize("look", [archscope.summarize, archscope.time])
-def test_out_of_memory_is_told_with_its_cure_and_who_else_holds_some(look: Any, gpu: type[FakeGpu]) -> None:
+def test_out_of_memory_is_reported_with_a_fix_and_what_others_hold(look: Any, gpu: type[FakeGpu]) -> None:
     MADE.clear()
     gpu.others = 3 * 2**30
     try:
         with pytest.raises(UsageError, match=r"cpu is out of memory: .*; other processes hold 3.00 GiB of it\n.*batch"):
-            look(Greedy(), args=(torch.ones(64, 4),), **(QUICK if look is archscope.time else {}))
+            look(FailsAboveFour(), args=(torch.ones(64, 4),), **(QUICK if look is archscope.time else {}))
     finally:
         gpu.others = 0
     gc.collect()
@@ -172,34 +172,36 @@ def test_out_of_memory_while_it_is_timed() -> None:
 
 
 def test_the_command_says_it_in_two_lines_and_exits_with_two(tmp_path: Any) -> None:
-    (tmp_path / "greedy.py").write_text(
+    (tmp_path / "fails_above_four.py").write_text(
         "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n"
         "        raise torch.OutOfMemoryError('CUDA out of memory.')\n"
     )
     for command in ("summary", "time"):
-        done = CliRunner().invoke(cli, [command, f"{tmp_path}/greedy.py:Net", "--input", "2x4", "--device", "cpu"])
+        done = CliRunner().invoke(
+            cli, [command, f"{tmp_path}/fails_above_four.py:Net", "--input", "2x4", "--device", "cpu"]
+        )
         assert done.exit_code == 2
         assert len(done.stderr.splitlines()) == 2
         assert "help: a smaller batch needs less memory; --device meta needs none" in done.stderr
 
 
 # ------------------------------------------------------------ initialization
-def test_work_on_a_processor_wakes_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    def woken(*_given: Any, **_how: Any) -> Any:
-        raise AssertionError("a GPU was woken")
+def test_work_on_a_processor_initializes_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def initialized(*_given: Any, **_how: Any) -> Any:
+        raise AssertionError("a GPU was initialized")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     for name in ("init", "get_rng_state", "get_rng_state_all", "manual_seed_all", "device_count", "synchronize"):
-        monkeypatch.setattr(torch.cuda, name, woken)
-    monkeypatch.setattr(torch.cuda, "_lazy_init", woken)
+        monkeypatch.setattr(torch.cuda, name, initialized)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", initialized)
     for device in ("cpu", "meta"):
-        archscope.summarize(greedy, input=(1, 4), device=device, seed=3)
-        archscope.cross_check(greedy, input=(1, 4), device=device, seed=3)
-    archscope.time(greedy, input=(1, 4), device="cpu", seed=3, **QUICK)
+        archscope.summarize(fails_above_four, input=(1, 4), device=device, seed=3)
+        archscope.cross_check(fails_above_four, input=(1, 4), device=device, seed=3)
+    archscope.time(fails_above_four, input=(1, 4), device="cpu", seed=3, **QUICK)
 
 
-def test_random_states_of_gpus_that_are_awake_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_states_of_initialized_gpus_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     states, seeds = [torch.tensor([7])], []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
@@ -240,7 +242,7 @@ def test_an_interrupt_in_a_step_keeps_what_was_measured(gpu: type[FakeGpu]) -> N
 ALIVE: list[int] = []
 
 
-class Knot(nn.Module):
+class CyclicActivations(nn.Module):
     """Its activations are in a reference cycle."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -254,7 +256,7 @@ class Knot(nn.Module):
 def test_activations_in_cycles_do_not_pile_up() -> None:
     MADE.clear()
     ALIVE.clear()
-    timing = archscope.time(Knot(), args=(torch.rand(512, 512),), seconds=0.2, rows=False, roofline=False)
+    timing = archscope.time(CyclicActivations(), args=(torch.rand(512, 512),), seconds=0.2, rows=False, roofline=False)
     assert timing.total is not None
     assert len(ALIVE) > 50
     assert max(ALIVE) <= 2 * timing.total.runs_per_sample + 4
@@ -309,7 +311,7 @@ def test_a_model_on_two_devices_says_which_one_is_timed() -> None:
 
 
 def test_the_profiler_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it leaves in the process would make the launches of all else slower."""
+    """The profiler's library stays loaded and slows down later launches."""
     order: list[str] = []
 
     class Noting(FakeGpu):

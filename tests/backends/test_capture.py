@@ -20,7 +20,10 @@ pytestmark = pytest.mark.moves_rng
 
 
 class FakeCuda:
-    """What `torch.cuda` is to a capture. log: what happened. breaks: whether torch ends the capture with an error."""
+    """A fake of the part of `torch.cuda` that a capture uses.
+
+    log: what happened. breaks: whether torch ends the capture with an error.
+    """
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -126,7 +129,7 @@ class Breaking(nn.Module):
 WHOLE = ["end", "allocator is whole", "pool is released", "generator has a state that captures nothing", "synchronize"]
 
 
-def test_what_broke_a_capture_is_told_and_torch_is_whole_again(fake: FakeCuda) -> None:
+def test_the_error_of_a_capture_is_reported_and_torch_is_as_before(fake: FakeCuda) -> None:
     module = Breaking(fake, RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore"))
     job = Workload(module, module, [((torch.ones(2),), {})], "cuda")
     replay, refused = capture_step(job)
@@ -136,7 +139,7 @@ def test_what_broke_a_capture_is_told_and_torch_is_whole_again(fake: FakeCuda) -
     assert fake.mode == "default"
 
 
-def test_an_interrupt_in_a_capture_leaves_torch_whole(fake: FakeCuda) -> None:
+def test_an_interrupt_in_a_capture_leaves_torch_as_before(fake: FakeCuda) -> None:
     module = Breaking(fake, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         capture_step(Workload(module, module, [((torch.ones(2),), {})], "cuda"))
@@ -156,7 +159,7 @@ def test_a_step_that_waits_is_refused_before_the_capture(fake: FakeCuda) -> None
     assert (fake.mode, fake.log[-1]) == ("default", "synchronize")
 
 
-def test_a_capture_that_only_its_end_breaks_is_told(fake: FakeCuda) -> None:
+def test_an_error_at_the_end_of_a_capture_is_reported(fake: FakeCuda) -> None:
     fake.breaks = True
     replay, refused = capture_step(Workload(nn.ReLU(), nn.ReLU(), [((torch.ones(2),), {})], "cuda"))
     assert replay is None

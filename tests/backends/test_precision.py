@@ -59,7 +59,7 @@ def effects() -> list[str]:
 @pytest.mark.law(keep=24)
 @pytest.mark.parametrize("first", WAYS)
 @pytest.mark.parametrize("second", WAYS)
-def test_what_is_set_is_given_back(first: str, second: str) -> None:
+def test_settings_are_restored(first: str, second: str) -> None:
     WAYS[first]()
     WAYS[second]()
     before, seen = precision.current_precision(), effects()
@@ -109,14 +109,14 @@ def test_a_model_is_analysed_under_the_switches_of_torch_2_9(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_run_sets_is_given_back(way: str) -> None:
+def test_settings_of_a_run_are_restored(way: str) -> None:
     before = precision.current_precision()
     with preserved_settings():
         WAYS[way]()
     assert precision.current_precision() == before
 
 
-def test_ways_are_told_apart() -> None:
+def test_settings_are_distinguished() -> None:
     """The tests above would pass if nothing were read at all."""
     found = []
     start = precision.current_precision()

@@ -66,14 +66,14 @@ def test_a_torch_without_cuda(device: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, "hip", None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    code, (fact, cure) = refused(device)
+    code, (fact, fix) = refused(device)
     assert code == 2
     assert fact == f"there is no device {device!r} here: this torch, {torch.__version__}, is built without CUDA"
-    assert cure.startswith("  help: install a torch that is built for CUDA; --device cpu runs on the CPU")
+    assert fix.startswith("  help: install a torch that is built for CUDA; --device cpu runs on the CPU")
 
 
 @pytest.mark.parametrize(
-    ("said", "fact", "cure"),
+    ("said", "fact", "fix"),
     [
         (
             OLD,
@@ -86,13 +86,13 @@ def test_a_torch_without_cuda(device: str, monkeypatch: pytest.MonkeyPatch) -> N
         (UNKNOWN, "CUDA unknown error", "nvidia-smi says whether there is a GPU and a driver"),
     ],
 )
-def test_a_driver_that_does_not_serve(said: str, fact: str, cure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_does_not_serve(said: str, fact: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_cuda(monkeypatch, said=said)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     code, lines = refused("cuda")
     assert (code, len(lines)) == (2, 2)
     assert lines[0] == f"there is no device 'cuda' here: {fact}"
-    assert cure in lines[1]
+    assert fix in lines[1]
 
 
 @pytest.mark.parametrize(("count", "there"), [(1, "there is cuda:0"), (4, "there are cuda:0 to cuda:3")])
@@ -112,7 +112,7 @@ def test_what_hides_all_gpus_is_named(value: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("said", "fact", "cure"),
+    ("said", "fact", "fix"),
     [
         ("CUDA error: out of memory\nSearch for it", "out of memory", "other work holds its memory, nvidia-smi says"),
         ("CUDA out of memory. Tried to allocate 2.00 MiB", "CUDA out of memory", "other work holds its memory"),
@@ -131,12 +131,12 @@ def test_what_hides_all_gpus_is_named(value: str, monkeypatch: pytest.MonkeyPatc
 )
 @pytest.mark.parametrize("device", ["cuda:0", "auto"])
 def test_a_gpu_that_is_there_and_refuses_all_work(
-    device: str, said: str, fact: str, cure: str, monkeypatch: pytest.MonkeyPatch
+    device: str, said: str, fact: str, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_cuda(monkeypatch, count=1)
     monkeypatch.setattr(cuda, "_touch", lambda _: raising(said)())
     place = "cuda" if device == "auto" else device
-    wanted = f"{place} is here, but cannot be used: {fact}\n  help: {cure}"
+    wanted = f"{place} is here, but cannot be used: {fact}\n  help: {fix}"
     looks = [
         lambda: archscope.build(LENET, device=device),
         lambda: archscope.summarize(LENET, device=device),
@@ -246,7 +246,7 @@ def test_the_drivers_version_where_it_can_be_had(
     assert cuda._driver_version() == version
 
 
-def test_memory_that_others_hold_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_others_hold_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     class Crowded(FakeGpu):
         free = 1000
         others = 3 * 2**30

@@ -17,7 +17,7 @@ import archscope
 from archscope.render.findings import format_check_report
 from archscope.report import Finding, Fix
 from tests.checks import broken_modules as broken
-from tests.record.mischief import picture, world
+from tests.record.side_effects import object_state, process_state
 
 pytestmark = pytest.mark.moves_rng
 FILE = Path(broken.__file__)
@@ -159,12 +159,12 @@ def test_the_model_is_as_it_was(name: str, train: bool) -> None:
     model = made().train(train)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     text = FILE.read_bytes()
-    random, before, around = torch.random.get_rng_state(), picture(model), world()
+    random, before, around = torch.random.get_rng_state(), object_state(model), process_state()
     assert fixes(checked(model, shape, train=train))
-    after = picture(model)
+    after = object_state(model)
     assert [key for key in before | after if before.get(key, before) != after.get(key, after)] == []
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
-    assert {name: value for name, value in world().items() if around[name] != value} == {}
+    assert {name: value for name, value in process_state().items() if around[name] != value} == {}
     assert torch.equal(torch.random.get_rng_state(), random)
     assert FILE.read_bytes() == text
 

@@ -107,7 +107,7 @@ def case(name: str, make: Callable[[], nn.Module], *args: Any, macs: int, **diff
 
 SEEN: dict[str, int] = {}
 COUNTS_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu in flop_registry
-"""Whether this torch's FlopCounterMode has a formula for the CPU's fused attention: from torch 2.15 on, it has."""
+"""True if this torch's FlopCounterMode has a formula for the CPU's fused attention: from torch 2.15 on."""
 INSIDE = "not counted: inside aten._transformer_encoder_layer_fwd, which has no formula"
 CASES = [
     *case(

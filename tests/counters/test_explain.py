@@ -24,12 +24,12 @@ SEEN = CounterResult(
 )
 
 
-def weighed(statement: CounterResult, report: Report = OURS) -> Account:
+def account_of(statement: CounterResult, report: Report = OURS) -> Account:
     return cross_check(report, 0.25, [statement], PATHS).accounts[0]
 
 
 def test_equal_figures_have_no_differences() -> None:
-    account = weighed(SEEN)
+    account = account_of(SEEN)
     assert (account.macs_differences, account.params_differences, account.macs_off, account.unexplained) == (
         (),
         (),
@@ -42,7 +42,7 @@ def test_equal_figures_have_no_differences() -> None:
 def test_a_wrong_figure_without_a_cause_is_unexplained() -> None:
     first, *others = SEEN.counts
     counts = (replace(first, macs=first.macs + 7), *others)
-    account = weighed(replace(SEEN, macs=OURS.total.known + 7, counts=counts))
+    account = account_of(replace(SEEN, macs=OURS.total.known + 7, counts=counts))
     (difference,) = account.macs_differences
     assert (difference.cause, difference.amount, account.unexplained) == ("unexplained", 7, 7)
     assert difference.sentence == "unexplained: 1 × Conv2d, at 0: theirs 230,407, ours 230,400"
@@ -50,7 +50,7 @@ def test_a_wrong_figure_without_a_cause_is_unexplained() -> None:
 
 def test_many_without_a_cause_are_one_line_with_the_first() -> None:
     counts = tuple(replace(count, macs=3 * count.macs) for count in SEEN.counts)
-    account = weighed(replace(SEEN, macs=3 * OURS.total.known, counts=counts))
+    account = account_of(replace(SEEN, macs=3 * OURS.total.known, counts=counts))
     assert account.unexplained == 2 * OURS.total.known
     assert {difference.subject: difference.times for difference in account.macs_differences} == {
         "Conv2d": 6,
@@ -60,18 +60,18 @@ def test_many_without_a_cause_are_one_line_with_the_first() -> None:
 
 
 def test_what_no_count_says_is_unexplained() -> None:
-    account = weighed(replace(SEEN, macs=OURS.total.known + 5))
+    account = account_of(replace(SEEN, macs=OURS.total.known + 5))
     assert (account.macs_differences, account.unattributed, account.unexplained) == ((), 5, 5)
 
 
 def test_parameters_without_a_cause_are_unexplained() -> None:
-    account = weighed(replace(SEEN, params=OURS.total.params + 1))
+    account = account_of(replace(SEEN, params=OURS.total.params + 1))
     assert (account.params_off, account.params_unexplained) == (1, 1)
     assert account.params_differences[0].sentence == "unexplained: parameters"
 
 
 @pytest.mark.parametrize("status", ["crashed", "unable", "missing"])
-def test_a_witness_that_says_nothing_has_no_figures(status: str) -> None:
+def test_a_counter_without_a_count_has_no_figures(status: str) -> None:
     check = cross_check(OURS, 0.25, [CounterResult("fvcore", "fvcore", status=status, error="why")], PATHS)
     document = json.loads(json.dumps(check.to_dict()))
     assert document["schema"] == "archscope.crosscheck/1"

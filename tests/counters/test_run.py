@@ -24,7 +24,7 @@ pytest.importorskip("torchinfo")
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
 
 
-class Awkward(nn.Module):
+class StatefulModel(nn.Module):
     """Keeps what it saw, counts its calls in a buffer, writes into its input, draws; fails if `fails`."""
 
     def __init__(self, *, fails: bool = False):
@@ -45,7 +45,7 @@ class Awkward(nn.Module):
 
 
 def everything(model: nn.Module) -> dict[str, Any]:
-    """What a run could change: flags, attributes, hooks, values."""
+    """Return all state that a run could change: flags, attributes, hooks, values."""
     parts = dict(model.named_modules())
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_state_dict_hooks")
     return {
@@ -63,7 +63,7 @@ def everything(model: nn.Module) -> dict[str, Any]:
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("counter", COUNTERS, ids=lambda counter: counter.name)
 def test_nothing_is_left_behind(counter: Counter, train: bool, fails: bool) -> None:
-    model, x = Awkward(fails=fails), torch.ones(2, 4)
+    model, x = StatefulModel(fails=fails), torch.ones(2, 4)
     before = copy.deepcopy(everything(model))
     results = run_counter(counter, ModelCall(model, (x,), train=train))
     assert {result.status for result in results} == {"crashed" if fails else "counted"}
@@ -71,7 +71,7 @@ def test_nothing_is_left_behind(counter: Counter, train: bool, fails: bool) -> N
     assert x.tolist() == [[1.0] * 4] * 2
 
 
-def scribble(call: ModelCall) -> Iterator[CounterResult]:
+def counter_without_cleanup(call: ModelCall) -> Iterator[CounterResult]:
     """A counter that cleans nothing up."""
     for module in call.model.modules():
         module.__flops__ = 0
@@ -85,15 +85,17 @@ def scribble(call: ModelCall) -> Iterator[CounterResult]:
 
 
 def test_a_counter_that_cleans_nothing_up_leaves_nothing_either() -> None:
-    model = Awkward().eval()
+    model = StatefulModel().eval()
     before = copy.deepcopy(everything(model))
-    (result,) = run_counter(Counter("scribble", "torch", scribble), ModelCall(model, (torch.ones(2, 4),)))
+    (result,) = run_counter(
+        Counter("counter_without_cleanup", "torch", counter_without_cleanup), ModelCall(model, (torch.ones(2, 4),))
+    )
     assert (result.status, result.error) == ("crashed", "RuntimeError: and then it fails")
     assert everything(model) == before
 
 
 def test_a_cross_check_leaves_nothing_behind_and_frees_the_model() -> None:
-    model = Awkward()
+    model = StatefulModel()
     before = copy.deepcopy(everything(model))
     archscope.cross_check(model, args=(torch.ones(2, 4),))
     assert everything(model) == before
@@ -110,14 +112,14 @@ def test_weights_that_a_forward_pass_writes_are_as_before() -> None:
     assert everything(model) == before
 
 
-def test_a_crash_is_told_by_its_first_error() -> None:
-    results = run_counters(ModelCall(Awkward(fails=True), (torch.ones(2, 4),)))
+def test_a_crash_is_reported_by_its_first_error() -> None:
+    results = run_counters(ModelCall(StatefulModel(fails=True), (torch.ones(2, 4),)))
     assert [result.error for result in results] == ["ValueError: as requested"] * 3
     assert all(result.macs is None and result.seconds is None for result in results)
 
 
 @pytest.mark.parametrize("package", ["fvcore", "torchinfo"])
-def test_a_witness_that_is_missing_says_how_to_get_it(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_counter_says_how_to_install_it(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     check = archscope.cross_check(nn.Linear(4, 4).eval(), args=(torch.ones(1, 4),))
     status = {account.result.counter: account.result.status for account in check.accounts}

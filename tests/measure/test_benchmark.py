@@ -197,7 +197,7 @@ def test_inside_nothing_has_a_gradient_and_afterwards_each_has_its_own() -> None
     assert all(torch.equal(now.grad, then) for now, then in zip(module.parameters(), values, strict=True))
 
 
-def test_batch_statistics_are_given_back() -> None:
+def test_batch_statistics_are_restored() -> None:
     module = net().train()
     before = {name: value.clone() for name, value in module.named_buffers()}
     work = job(module, train=True)
@@ -217,12 +217,12 @@ def test_a_module_of_our_own_holds_no_gradients_afterwards() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(1)])
-def test_all_is_given_back_after_an_exception(error: BaseException) -> None:
+def test_everything_is_restored_after_an_exception(error: BaseException) -> None:
     module = net().train()
     module[1].eval()
     weight, threads, dtype = module[0].weight.detach().clone(), torch.get_num_threads(), torch.get_default_dtype()
 
-    def meddle() -> None:
+    def change_settings() -> None:
         with prepared_workload(job(module), live=True):
             module[0].weight.data.zero_()
             module[0].extra = 1
@@ -231,7 +231,7 @@ def test_all_is_given_back_after_an_exception(error: BaseException) -> None:
             raise error
 
     with pytest.raises(type(error)):
-        meddle()
+        change_settings()
     assert torch.equal(module[0].weight, weight)
     assert not hasattr(module[0], "extra")
     assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, dtype)
@@ -249,7 +249,7 @@ def test_copies_of_a_large_model_do_not_lie_on_the_gpu(
     assert benchmark.backup_device(tensors, "cpu") is None, "a processor has no other memory"
 
 
-def test_values_that_lie_elsewhere_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_on_another_device_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     tensor, view = torch.arange(6.0), torch.ones(2, 3)
     with preserved_tensors([tensor, view], aside="cpu"):
         tensor.mul_(3)

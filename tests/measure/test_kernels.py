@@ -66,7 +66,7 @@ NEVER = Interval(0.0, 0.0)
 
 @dataclass
 class Event:
-    """What `kernels.py` reads of a profiler's event."""
+    """The attributes of a profiler's event that `rows_cuda.py` reads."""
 
     name: str
     cpu_parent: Event | None = None
@@ -98,7 +98,7 @@ def a_range(call: int, parent: Event | None = None, kernels: Sequence[Ran] = ())
     return Event(name, parent, (Ran(name, 1000.0), *kernels), USER)
 
 
-def shadow(call: int, thread: int) -> Event:
+def gpu_range(call: int, thread: int) -> Event:
     """A range as the GPU's own timeline has it."""
     return Event(f"{LABEL_PREFIX}0 {call}", None, (), USER, thread=thread, device_type=DeviceType.CUDA)
 
@@ -144,7 +144,7 @@ def test_kernels_belong_to_the_range_that_they_were_launched_in() -> None:
     assert found(events) == KernelTimes({0: pytest.approx(10e-6), 1: pytest.approx(4e-6)})
 
 
-def test_the_shadow_of_a_range_is_no_kernel() -> None:
+def test_the_gpu_event_of_a_range_is_no_kernel() -> None:
     alone = a_range(0)
     assert found([alone]) == KernelTimes()
     assert found([a_range(0, kernels=[Ran("triton", 3.0)])]) == KernelTimes({0: pytest.approx(3e-6)})
@@ -181,7 +181,7 @@ def test_what_the_engine_adds_up_belongs_to_the_node() -> None:
 def test_numbers_of_another_thread_say_nothing() -> None:
     """A forward pass that a checkpoint runs again is numbered by the thread of the backward pass."""
     around, inside = node("AddmmBackward0", 11, thread=ENGINES)
-    events = [a_range(0), shadow(0, ENGINES), around, inside, Event("aten::mm", inside, [Ran("gemm", 6.0)])]
+    events = [a_range(0), gpu_range(0, ENGINES), around, inside, Event("aten::mm", inside, [Ran("gemm", 6.0)])]
     assert found(events, SPANS) == KernelTimes({}, {}, pytest.approx(6e-6))
 
 
@@ -268,7 +268,7 @@ def test_what_took_no_time_takes_none_from_what_runs_later(end: float) -> None:
     assert found(events).forward == {0: pytest.approx(10e-6)}
 
 
-def test_a_kernel_whose_launch_was_not_seen_is_taken_from_the_operator_that_is_told() -> None:
+def test_a_kernel_without_a_launch_belongs_to_the_operator_that_the_profiler_names() -> None:
     first = a_range(0)
     linear = Event("aten::addmm", first, [Ran("gemm", 8.0)])
     run = Event(f"{RUN_PREFIX}0", scope=USER, time_range=Interval(-1.0, 1e9))
@@ -277,7 +277,7 @@ def test_a_kernel_whose_launch_was_not_seen_is_taken_from_the_operator_that_is_t
     assert times == KernelTimes({0: pytest.approx(8e-6)}, {}, pytest.approx(3e-6))
 
 
-def test_runs_of_one_session_are_told_apart() -> None:
+def test_runs_of_one_session_are_distinguished() -> None:
     events, spans = [], [[(10, 12)], [(20, 22)], [(30, 32)]]
     for number in range(3):
         start, first = 100.0 * number, 10 * number

@@ -20,7 +20,7 @@ machine_module = importlib.import_module("archscope.measure.machine")
 processor = importlib.import_module("archscope.backends.processor")
 
 
-def test_a_processor_says_what_it_is() -> None:
+def test_the_description_of_a_processor() -> None:
     here = describe_machine("cpu")
     assert (here.device, here.kind, here.driver) == ("cpu", "cpu", "")
     assert here.name
@@ -75,7 +75,7 @@ def everything() -> list[Any]:
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_settings_are_given_back(on: bool) -> None:
+def test_settings_are_restored(on: bool) -> None:
     before, threads = everything(), torch.get_num_threads() + 1
     with with_settings("cuda", threads=threads, tf32=on):
         assert torch.get_num_threads() == threads
@@ -105,7 +105,7 @@ def spin(seconds: float) -> None:
     ("passed", "busy", "own", "cores"),
     [(1.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 1.0), (2.0, 3.0, 2.0, 0.5), (1.0, 1.0, 1.01, 0.0), (0.05, 1.0, 0.0, None)],
 )
-def test_what_others_do_is_what_is_not_ours(passed: float, busy: float, own: float, cores: float | None) -> None:
+def test_load_is_the_work_of_other_processes(passed: float, busy: float, own: float, cores: float | None) -> None:
     assert LoadProbe("cpu", 7.0, 40.0, 3.0)._cores(LoadProbe("cpu", 7.0 + passed, 40.0 + busy, 3.0 + own)) == cores
 
 
@@ -136,7 +136,7 @@ def test_load_that_cannot_be_known_is_not_known(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.skipif(not machine_module.STAT_FILE.exists(), reason="this system does not report CPU load")
-def test_a_busy_neighbour_is_seen() -> None:
+def test_the_load_of_another_process_is_measured() -> None:
     neighbour = multiprocessing.get_context("spawn").Process(target=spin, args=(20,))
     neighbour.start()
     try:
@@ -153,7 +153,7 @@ def test_a_busy_neighbour_is_seen() -> None:
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_says_what_it_is() -> None:
+def test_the_description_of_a_gpu() -> None:
     here = describe_machine("cuda")
     assert (here.device, here.kind, here.name) == ("cuda:0", "cuda", torch.cuda.get_device_name(0))
     assert here.driver

@@ -91,7 +91,7 @@ def test_what_is_predicted_of_a_small_net_is_what_is_measured(case: Case, train:
 
 
 def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[PredictedMemory, int]:
-    """What is predicted of a spec, and what is measured on top of what is held."""
+    """Return the predicted memory of a spec, and the measured peak, with parameters and inputs."""
     plan = compile_plan(spec, train=train, **how)
     report = summarize_plan(plan, device=device, train=train, backward=train, track_memory=True)
     predicted = predict_memory(report.trace, optimizer="adamw" if train else "")

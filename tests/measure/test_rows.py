@@ -154,7 +154,7 @@ def test_a_call_that_makes_several_rows_is_put_down_to_none(monkeypatch: pytest.
 
 
 # ------------------------------------------------------------ runs with other calls
-def test_only_laps_that_went_alike_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_runs_with_the_same_calls_count(monkeypatch: pytest.MonkeyPatch) -> None:
     found = timed(Changeable(1, 1, 0, 1, 2, 1), x(), monkeypatch, laps=5, ticks=WORK)
     assert found.times is not None
     assert found.times.runs == 3
@@ -175,7 +175,7 @@ def test_a_run_that_shows_no_row_gives_no_times() -> None:
     assert row_times([lap()], Notes((KERNEL, 0), (KERNEL, 1)), 2, backward=False) is None
 
 
-def test_no_lap_gives_no_times() -> None:
+def test_without_runs_there_are_no_times() -> None:
     assert row_times([], noted(nn.Linear(4, 4), x())[1], 1, backward=False) is None
 
 
@@ -189,7 +189,7 @@ def test_the_recorded_run_knows_which_call_made_which_row() -> None:
 
 
 class Notes(CallRowMap):
-    """What a recorded run might have noted."""
+    """A call map with given calls."""
 
     def __init__(self, *calls: tuple[Any, int]):
         self.functions, self.rows = [func for func, _ in calls], [row for _, row in calls]
@@ -252,7 +252,7 @@ def test_a_row_that_nothing_derives_took_no_time_to_derive() -> None:
     assert ticks(times.known_seconds) == 1 + 2 + 3 + 7 + 9 + 4
 
 
-def test_what_reading_a_clock_costs_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cost_of_reading_a_clock_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_cpu, "now", count(step=5).__next__)
     tally = Notes((torch.add, 0), (torch.relu, 1), (torch.add, 2))
     times = row_times([lap(5, 12, 3)], tally, 3, backward=False)
@@ -264,17 +264,17 @@ def test_what_reading_a_clock_costs_is_taken_off(monkeypatch: pytest.MonkeyPatch
 @given(st.lists(st.tuples(*[st.integers(0, 100)] * 3), min_size=1, max_size=20))
 def test_the_middle_half_is_neither_the_quickest_nor_the_slowest_quarter(found: list[tuple[int, int, int]]) -> None:
     laps = [lap(*spent) for spent in found]
-    wholes = sorted(one.total for one in laps)
+    wholes = sorted(run.total for run in laps)
     off = len(laps) // 4
-    assert [one.total for one in middle_half(laps)] == wholes[off : len(wholes) - off]
+    assert [run.total for run in middle_half(laps)] == wholes[off : len(wholes) - off]
 
 
 @pytest.mark.parametrize(("laps", "kept"), [(1, 1), (2, 2), (3, 3), (4, 2), (7, 5), (8, 4)])
-def test_of_few_laps_all_count(laps: int, kept: int) -> None:
+def test_all_of_few_runs_count(laps: int, kept: int) -> None:
     assert len(middle_half([lap(index) for index in range(laps)])) == kept
 
 
-def test_a_lap_knows_all_its_time() -> None:
+def test_the_total_of_a_run() -> None:
     assert lap(1, 2, derived={0: 10, 1: 20}, ownerless=100).total == 133
 
 
@@ -288,7 +288,7 @@ def test_each_call_gets_its_own_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.total == 3 + sum(time for time, _ in found.backward_times.values())
 
 
-def test_what_hooks_cost_is_taken_off_node_by_node(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cost_of_hooks_is_subtracted_for_each_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_cpu, "hook_cost", lambda: 2.0)
     found = lap(1, 2, derived={0: 10, 1: 1}, ownerless=7)
     assert [found.backward_nanoseconds(call, 2.0) for call in (0, 1, None, 5)] == [8.0, 0.0, 5.0, 0.0]

@@ -68,7 +68,7 @@ def test_an_optimizer_does_its_whole_work(optimizer: str) -> None:
     assert [len(state) for state in kept] == [states] * (len(before) if states else 0)
 
 
-def test_a_training_step_tells_of_its_parts() -> None:
+def test_a_training_step_marks_its_parts() -> None:
     module, calls = net(), list[tuple[bool, bool]]()
     job = work(module, optimizer="adam")
     assert job.optimizer is not None
@@ -258,7 +258,7 @@ def test_shared_memory_is_held_once() -> None:
 
 
 # ------------------------------------------------------------ torch.compile
-def test_a_python_that_cannot_compile_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_that_cannot_compile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_module: nn.Module) -> None:
         raise RuntimeError("torch.compile is not supported on Python 3.99\nand more")
 
@@ -309,7 +309,7 @@ class Once(nn.Module):
         return x * self.weight
 
 
-def test_what_a_step_raises_is_told_from_what_we_raise() -> None:
+def test_an_error_of_a_step_is_distinguished_from_ours() -> None:
     error = ValueError("no")
     module = Once(error)
     job = Workload(module, module, [((torch.ones(2),), {})], "cpu")

@@ -28,7 +28,7 @@ class Operation:
     macs: int
 
 
-class Written(nn.Module):
+class FunctionModule(nn.Module):
     """A module whose forward pass is the given function."""
 
     def __init__(self, forward: Callable[..., Any]):
@@ -40,7 +40,7 @@ class Written(nn.Module):
 
 
 def calls(macs: int, function: Callable[..., Any], *shapes: Shape) -> Operation:
-    return Operation(lambda: Written(function), shapes, macs)
+    return Operation(lambda: FunctionModule(function), shapes, macs)
 
 
 def layer(macs: int, make: Callable[[], nn.Module], *shapes: Shape) -> Operation:

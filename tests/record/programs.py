@@ -15,8 +15,8 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from tests.record.machines import Machine, runs, t, unknown, written
-from tests.record.operations import Written
+from tests.record.model_cases import ModelCase, function_case, module_case, t, unpriced_case
+from tests.record.operations import FunctionModule
 
 
 class Net(nn.Module):
@@ -73,36 +73,36 @@ class Cube(torch.autograd.Function):
         return gradient
 
 
-GRAPHS: dict[str, Machine] = {
-    "symbolic trace": runs(NET, lambda: torch.fx.symbolic_trace(net()), IMAGE),
-    "traced to operators": runs(NET, lambda: make_fx(net())(IMAGE), IMAGE),
-    "exported": runs(NET, lambda: torch.export.export(net(), (IMAGE,)).module(), IMAGE),
-    "exported, taken apart": runs(
+GRAPHS: dict[str, ModelCase] = {
+    "symbolic trace": module_case(NET, lambda: torch.fx.symbolic_trace(net()), IMAGE),
+    "traced to operators": module_case(NET, lambda: make_fx(net())(IMAGE), IMAGE),
+    "exported": module_case(NET, lambda: torch.export.export(net(), (IMAGE,)).module(), IMAGE),
+    "exported, taken apart": module_case(
         NET, lambda: torch.export.export(net(), (IMAGE,)).run_decompositions().module(), IMAGE
     ),
-    "scripted": runs(NET, lambda: torch.jit.script(net()), IMAGE),
-    "scripted and frozen": runs(NET, lambda: torch.jit.freeze(torch.jit.script(net())), IMAGE),
-    "traced by example": runs(NET, lambda: torch.jit.trace(net(), IMAGE), IMAGE),
-    "compiled module": runs(NET, lambda: torch.compile(net(), backend="eager"), IMAGE),
-    "compiled function": written(24, torch.compile(torch.matmul, backend="eager"), t(2, 3), t(3, 4)),
-    "functional call": written(NET, functional, IMAGE),
-    "checkpoint": written(NET, lambda x: checkpoint(net(), x, use_reentrant=False), IMAGE),
-    "forward without the call": written(NET, lambda x: net().forward(x), IMAGE),
-    "custom autograd function": written(2 * 27, Cube.apply, t(3, 3)),
-    "operator": written(24, torch.ops.aten.mm.default, t(2, 3), t(3, 4)),
-    "operator without an overload": written(24, torch.ops.aten.addmm, t(4), t(2, 3), t(3, 4)),
-    "operator by keyword": written(
+    "scripted": module_case(NET, lambda: torch.jit.script(net()), IMAGE),
+    "scripted and frozen": module_case(NET, lambda: torch.jit.freeze(torch.jit.script(net())), IMAGE),
+    "traced by example": module_case(NET, lambda: torch.jit.trace(net(), IMAGE), IMAGE),
+    "compiled module": module_case(NET, lambda: torch.compile(net(), backend="eager"), IMAGE),
+    "compiled function": function_case(24, torch.compile(torch.matmul, backend="eager"), t(2, 3), t(3, 4)),
+    "functional call": function_case(NET, functional, IMAGE),
+    "checkpoint": function_case(NET, lambda x: checkpoint(net(), x, use_reentrant=False), IMAGE),
+    "forward without the call": function_case(NET, lambda x: net().forward(x), IMAGE),
+    "custom autograd function": function_case(2 * 27, Cube.apply, t(3, 3)),
+    "operator": function_case(24, torch.ops.aten.mm.default, t(2, 3), t(3, 4)),
+    "operator without an overload": function_case(24, torch.ops.aten.addmm, t(4), t(2, 3), t(3, 4)),
+    "operator by keyword": function_case(
         24, lambda a, b, c: torch.ops.aten.addmm.default(mat2=c, mat1=b, self=a), t(4), t(2, 3), t(3, 4)
     ),
-    "operator of a convolution": written(12 * 35 * 36, torch.ops.aten.conv2d.default, IMAGE, t(6, 4, 3, 3)),
-    "operator in place": written(0, lambda x: torch.ops.aten.relu_.default(x * 1), t(2, 3)),
-    "operator that only the CPU has": written(
+    "operator of a convolution": function_case(12 * 35 * 36, torch.ops.aten.conv2d.default, IMAGE, t(6, 4, 3, 3)),
+    "operator in place": function_case(0, lambda x: torch.ops.aten.relu_.default(x * 1), t(2, 3)),
+    "operator that only the CPU has": function_case(
         12 * 35 * 36,
         lambda x, w: torch.mkldnn_convolution(x, w, None, (0, 0), (1, 1), (1, 1), 1),
         IMAGE,
         t(6, 4, 3, 3),
     ),
-    "gradient of a convolution": written(
+    "gradient of a convolution": function_case(
         2 * 12 * 35 * 36,
         lambda g, x, w: torch.ops.aten.convolution_backward(
             g, x, w, [6], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, True]
@@ -111,7 +111,7 @@ GRAPHS: dict[str, Machine] = {
         IMAGE,
         t(6, 4, 3, 3),
     ),
-    "autocast": written(
+    "autocast": function_case(
         3 * 4 * 5,
         lambda x, w: torch.autocast("cpu", torch.bfloat16)(F.linear)(x, w),
         t(3, 4),
@@ -119,21 +119,21 @@ GRAPHS: dict[str, Machine] = {
     ),
 }
 
-HUNG: dict[str, Machine] = {
-    "weight norm": runs(2 * 4 * 5, lambda: weight_norm(nn.Linear(4, 5)), t(2, 4)),
-    "weight norm, parametrised": runs(2 * 4 * 5, lambda: parametrizations.weight_norm(nn.Linear(4, 5)), t(2, 4)),
-    "spectral norm": runs(2 * 4 * 5 + 5 * 4 + 5, lambda: spectral_norm(nn.Linear(4, 5)), t(2, 4)),
-    "parametrised by a product": runs(2 * 4 * 5 + 5 * 4 * 4, parametrized, t(2, 4)),
-    "pruned": runs(2 * 4 * 5, lambda: prune.l1_unstructured(nn.Linear(4, 5), "weight", amount=2), t(2, 4)),
-    "hook with a product": runs(2 * 4 * 5 + 2 * 4 * 4, hooked, t(2, 4)),
+HUNG: dict[str, ModelCase] = {
+    "weight norm": module_case(2 * 4 * 5, lambda: weight_norm(nn.Linear(4, 5)), t(2, 4)),
+    "weight norm, parametrised": module_case(2 * 4 * 5, lambda: parametrizations.weight_norm(nn.Linear(4, 5)), t(2, 4)),
+    "spectral norm": module_case(2 * 4 * 5 + 5 * 4 + 5, lambda: spectral_norm(nn.Linear(4, 5)), t(2, 4)),
+    "parametrised by a product": module_case(2 * 4 * 5 + 5 * 4 * 4, parametrized, t(2, 4)),
+    "pruned": module_case(2 * 4 * 5, lambda: prune.l1_unstructured(nn.Linear(4, 5), "weight", amount=2), t(2, 4)),
+    "hook with a product": module_case(2 * 4 * 5 + 2 * 4 * 4, hooked, t(2, 4)),
 }
 
-COMPLEX: dict[str, Machine] = {
-    "complex product": written(2 * 3 * 4, torch.matmul, t(2, 3) + 0j, t(3, 4) + 0j),
-    "complex linear": runs(2 * 4 * 6, lambda: nn.Linear(4, 6, dtype=torch.complex64), t(2, 4) + 0j),
-    "complex convolution": runs(12 * 35 * 36, lambda: nn.Conv2d(4, 6, 3, dtype=torch.complex64), IMAGE + 0j),
-    "complex einsum": written(24, lambda a, b: torch.einsum("ij,jk->ik", a, b), t(2, 3) + 0j, t(3, 4) + 0j),
-    "rotation": written(0, lambda x, a: torch.polar(torch.ones_like(a), a) * x, t(3, 4) + 0j, t(3, 4)),
+COMPLEX: dict[str, ModelCase] = {
+    "complex product": function_case(2 * 3 * 4, torch.matmul, t(2, 3) + 0j, t(3, 4) + 0j),
+    "complex linear": module_case(2 * 4 * 6, lambda: nn.Linear(4, 6, dtype=torch.complex64), t(2, 4) + 0j),
+    "complex convolution": module_case(12 * 35 * 36, lambda: nn.Conv2d(4, 6, 3, dtype=torch.complex64), IMAGE + 0j),
+    "complex einsum": function_case(24, lambda a, b: torch.einsum("ij,jk->ik", a, b), t(2, 3) + 0j, t(3, 4) + 0j),
+    "rotation": function_case(0, lambda x, a: torch.polar(torch.ones_like(a), a) * x, t(3, 4) + 0j, t(3, 4)),
 }
 
 FLEX = 2 * 128 * 128 * (16 + 16)
@@ -143,29 +143,31 @@ QUERY = t(1, 2, 128, 16)
 def by_blocks() -> nn.Module:
     """Causal, by blocks; the mask does not halve it."""
     causal = create_block_mask(lambda b, h, i, j: i >= j, None, None, 128, 128, device="cpu")
-    return Written(lambda q: flex_attention(q, q, q, block_mask=causal))
+    return FunctionModule(lambda q: flex_attention(q, q, q, block_mask=causal))
 
 
-FLEXIBLE: dict[str, Machine] = {
-    "flex_attention": written(FLEX, lambda q: flex_attention(q, q, q), QUERY),
-    "flex_attention, with a bias": written(
+FLEXIBLE: dict[str, ModelCase] = {
+    "flex_attention": function_case(FLEX, lambda q: flex_attention(q, q, q), QUERY),
+    "flex_attention, with a bias": function_case(
         FLEX, lambda q: flex_attention(q, q, q, score_mod=lambda score, b, h, i, j: score + i - j), QUERY
     ),
-    "flex_attention, by blocks": runs(FLEX, by_blocks, QUERY),
-    "flex_attention, grouped heads": written(
+    "flex_attention, by blocks": module_case(FLEX, by_blocks, QUERY),
+    "flex_attention, grouped heads": function_case(
         2 * FLEX, lambda q, k: flex_attention(q, k, k, enable_gqa=True), t(1, 4, 128, 16), QUERY
     ),
 }
 
-TRANSFORMS: dict[str, Machine] = {
-    "fft": unknown("aten._fft_r2c", torch.fft.fft, t(8)),
-    "inverse": unknown("aten.linalg_inv_ex", torch.linalg.inv, torch.eye(3)),
-    "solve": unknown("aten._linalg_solve_ex", torch.linalg.solve, torch.eye(3), t(3, 2)),
-    "least squares": unknown("torch.linalg.lstsq", lambda a, b: torch.linalg.lstsq(a, b)[0], torch.eye(3), t(3, 2)),
-    "nuclear norm": unknown("aten._linalg_svd", lambda a: torch.norm(a, p="nuc"), t(4, 3)),
-    "spectral norm of a matrix": unknown("aten._linalg_svd", lambda a: torch.linalg.norm(a, ord=2), t(4, 3)),
-    "singular values": unknown("aten._linalg_svd", torch.linalg.svdvals, t(4, 3)),
-    "exponential of a matrix": unknown("aten.linalg_matrix_exp", torch.matrix_exp, t(3, 3)),
+TRANSFORMS: dict[str, ModelCase] = {
+    "fft": unpriced_case("aten._fft_r2c", torch.fft.fft, t(8)),
+    "inverse": unpriced_case("aten.linalg_inv_ex", torch.linalg.inv, torch.eye(3)),
+    "solve": unpriced_case("aten._linalg_solve_ex", torch.linalg.solve, torch.eye(3), t(3, 2)),
+    "least squares": unpriced_case(
+        "torch.linalg.lstsq", lambda a, b: torch.linalg.lstsq(a, b)[0], torch.eye(3), t(3, 2)
+    ),
+    "nuclear norm": unpriced_case("aten._linalg_svd", lambda a: torch.norm(a, p="nuc"), t(4, 3)),
+    "spectral norm of a matrix": unpriced_case("aten._linalg_svd", lambda a: torch.linalg.norm(a, ord=2), t(4, 3)),
+    "singular values": unpriced_case("aten._linalg_svd", torch.linalg.svdvals, t(4, 3)),
+    "exponential of a matrix": unpriced_case("aten.linalg_matrix_exp", torch.matrix_exp, t(3, 3)),
 }
 
 
@@ -173,7 +175,7 @@ def negated(x: torch.Tensor) -> torch.Tensor:
     return -x
 
 
-def custom(library: torch.library.Library) -> dict[str, Machine]:
+def custom(library: torch.library.Library) -> dict[str, ModelCase]:
     """Operators of a library: one that torch cannot look into, one that is made of torch's own."""
     library.define("opaque(Tensor x) -> Tensor")
     library.impl("opaque", negated, "CPU")
@@ -181,10 +183,10 @@ def custom(library: torch.library.Library) -> dict[str, Machine]:
     library.impl("made", torch.matmul, "CompositeImplicitAutograd")
     operators = getattr(torch.ops, library.ns)
     return {
-        "custom operator": unknown(f"{library.ns}.opaque", operators.opaque, t(3)),
-        "custom operator made of others": written(24, operators.made, t(2, 3), t(3, 4)),
+        "custom operator": unpriced_case(f"{library.ns}.opaque", operators.opaque, t(3)),
+        "custom operator made of others": function_case(24, operators.made, t(2, 3), t(3, 4)),
     }
 
 
 LIBRARY = torch.library.Library("archscope_programs", "DEF")
-PROGRAMS: dict[str, Machine] = GRAPHS | HUNG | COMPLEX | FLEXIBLE | TRANSFORMS | custom(LIBRARY)
+PROGRAMS: dict[str, ModelCase] = GRAPHS | HUNG | COMPLEX | FLEXIBLE | TRANSFORMS | custom(LIBRARY)

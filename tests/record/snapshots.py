@@ -23,31 +23,48 @@ from archscope.errors import ForwardError
 
 Snapshot = dict[str, object]
 
-ATOMS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, types.ModuleType)
+ATOMIC_TYPES = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    torch.dtype,
+    torch.device,
+    torch.Size,
+    types.ModuleType,
+)
 
-MARKS = ("_dynamo_dynamic_indices", "_dynamo_dynamic_range", "_dynamo_hint_overrides", "_specialize_on")
-"""What torch writes anew into a size of a nested tensor whenever that is used, also without modes."""
+NESTED_SIZE_ATTRIBUTES = (
+    "_dynamo_dynamic_indices",
+    "_dynamo_dynamic_range",
+    "_dynamo_hint_overrides",
+    "_specialize_on",
+)
+"""Attributes that torch sets on a size of a nested tensor at each use, also without modes."""
 
 
-TORCHS_OWN = ("torch._ops", "torch.fx", "torch.export", "torch._C", "torch.jit")
-"""Where torch's classes are that keep what they have worked out once."""
+CACHING_PACKAGES = ("torch._ops", "torch.fx", "torch.export", "torch._C", "torch.jit")
+"""Packages of torch whose classes cache what they compute."""
 
 
 def snapshot(*things: Any) -> Snapshot:
-    """Each thing that is reached, once, under the first path that leads to it."""
+    """Return the state of each object that is reached, once, under the first path that leads to it."""
     found: Snapshot = {}
-    met: dict[int, Any] = {}
-    ahead: list[tuple[str, Any]] = [(str(index), thing) for index, thing in enumerate(things)]
-    while ahead:
-        path, thing = ahead.pop(0)
-        if isinstance(thing, ATOMS):
+    visited: dict[int, Any] = {}
+    pending: list[tuple[str, Any]] = [(str(index), thing) for index, thing in enumerate(things)]
+    while pending:
+        path, thing = pending.pop(0)
+        if isinstance(thing, ATOMIC_TYPES):
             found[path] = thing
             continue
         found[path] = id(thing), type(thing).__qualname__
-        if id(thing) not in met:
-            met[id(thing)] = thing
-            found[f"{path}!"] = described(thing)
-            ahead.extend((f"{path}.{name}", inner) for name, inner in within(thing))
+        if id(thing) not in visited:
+            visited[id(thing)] = thing
+            found[f"{path}!"] = own_state(thing)
+            pending.extend((f"{path}.{name}", inner) for name, inner in held_values(thing))
     return found
 
 
@@ -55,16 +72,18 @@ def changes(before: Snapshot, after: Snapshot) -> list[str]:
     return [path for path in before | after if before.get(path, before) != after.get(path, after)]
 
 
-def within(thing: Any) -> Iterator[tuple[str, Any]]:
-    """What a thing holds, by name."""
+def held_values(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the values that an object holds, with their names."""
     if isinstance(thing, Tensor):
         yield "grad", thing.grad if thing.is_leaf else None
         yield "hooks", thing._backward_hooks
-        yield from ((f"vars.{name}", value) for name, value in vars(thing).items() if name not in MARKS)
+        yield from (
+            (f"vars.{name}", value) for name, value in vars(thing).items() if name not in NESTED_SIZE_ATTRIBUTES
+        )
         return
     if isinstance(thing, (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType)):
         return
-    if type(thing).__module__.startswith(TORCHS_OWN):
+    if type(thing).__module__.startswith(CACHING_PACKAGES):
         return
     if isinstance(thing, dict):
         yield from ((str(key), value) for key, value in thing.items())
@@ -77,8 +96,8 @@ def within(thing: Any) -> Iterator[tuple[str, Any]]:
     yield from getattr(thing, "__dict__", {}).items()
 
 
-def described(thing: Any) -> object:
-    """What a thing is, beside what it holds."""
+def own_state(thing: Any) -> object:
+    """Return the state of an object itself, without the values that it holds."""
     if isinstance(thing, Tensor):
         return digest(thing)
     if isinstance(thing, dict):
@@ -123,19 +142,19 @@ def contents(tensor: Tensor) -> str:
     return hashlib.sha256(plain.view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
-def settled(*things: Any) -> Snapshot:
-    """A snapshot when nothing is left that only the cycle collector would find."""
+def settled_snapshot(*things: Any) -> Snapshot:
+    """Return a snapshot, taken after garbage collection."""
     gc.collect()
     return snapshot(*things)
 
 
-WAYS: dict[str, dict[str, Any]] = {"eval": {}, "train": {"train": True}, "autocast": {"train": True}}
-"""The options of an analysis in each of the ways in which models are run."""
+RUN_MODES: dict[str, dict[str, Any]] = {"eval": {}, "train": {"train": True}, "autocast": {"train": True}}
+"""The options of an analysis, by mode."""
 
 
-def changed_by_analysis(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], way: str) -> list[str]:
-    """The paths of what an analysis leaves changed; what ends the model ends it here too."""
-    before = settled(model, args, kwargs)
-    with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"), suppress(ForwardError):
-        archscope.summarize(model, args=args, kwargs=kwargs, **WAYS[way])
-    return changes(before, settled(model, args, kwargs))
+def changed_by_analysis(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], mode: str) -> list[str]:
+    """Return the paths of the values that an analysis leaves changed; a model that fails is compared, too."""
+    before = settled_snapshot(model, args, kwargs)
+    with torch.autocast("cpu", torch.bfloat16, enabled=mode == "autocast"), suppress(ForwardError):
+        archscope.summarize(model, args=args, kwargs=kwargs, **RUN_MODES[mode])
+    return changes(before, settled_snapshot(model, args, kwargs))

@@ -14,7 +14,7 @@ from torch.jit import trace
 
 import archscope
 from archscope.record import NEEDS_GRADIENTS_NOTE
-from tests.record.operations import Written
+from tests.record.operations import FunctionModule
 from tests.record.runs import Holds
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
@@ -40,7 +40,7 @@ def test_a_graph_made_in_a_forward_costs_what_it_does_when_it_is_called(way: str
 
 
 def test_a_distribution_checks_its_arguments_without_rows() -> None:
-    report = archscope.summarize(Written(lambda x: torch.distributions.Categorical(logits=x)), input=(2, 4))
+    report = archscope.summarize(FunctionModule(lambda x: torch.distributions.Categorical(logits=x)), input=(2, 4))
     assert [row.short_name for row in report.trace.rows] == ["logsumexp", "sub"]
 
 
@@ -48,7 +48,9 @@ def test_a_sample_is_checked_without_rows() -> None:
     def forward(x: Tensor) -> Tensor:
         return torch.distributions.Normal(x, torch.ones(())).log_prob(x)
 
-    assert "all" not in [row.short_name for row in archscope.summarize(Written(forward), input=(2, 4)).trace.rows]
+    assert "all" not in [
+        row.short_name for row in archscope.summarize(FunctionModule(forward), input=(2, 4)).trace.rows
+    ]
 
 
 BETA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -65,16 +67,16 @@ BETA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("way", BETA)
-def test_what_is_multiplied_by_nothing_is_not_looked_at(way: str) -> None:
+def test_an_operand_that_is_multiplied_by_zero_is_not_read(way: str) -> None:
     report = archscope.summarize(
-        Written(BETA[way]),
+        FunctionModule(BETA[way]),
         args=(torch.ones(2, 8, 4), torch.ones(2, 4, 16)[..., :8] if way != "addmv" else torch.ones(2, 4, 16)),
     )
     assert (report.total.macs, report.unpriced) == (512, {})
 
 
-def test_what_is_added_is_looked_at() -> None:
-    model = Written(lambda q, k: torch.baddbmm(q.new_empty(2, 8, 8), q, k))
+def test_an_operand_that_is_added_is_read() -> None:
+    model = FunctionModule(lambda q, k: torch.baddbmm(q.new_empty(2, 8, 8), q, k))
     report = archscope.summarize(model, args=(torch.ones(2, 8, 4), torch.ones(2, 4, 8)))
     assert list(report.unpriced) == ["unseen"]
 
@@ -103,7 +105,7 @@ def test_a_forward_that_needs_gradients_runs_with_them(asks: Callable[[Tensor], 
     assert model.layer.weight.grad is None
 
 
-def test_an_assertion_about_something_else_is_told_as_it_is() -> None:
+def test_an_assertion_about_something_else_is_reported_unchanged() -> None:
     model = Holds(
         lambda own, x: asserts(own.layer(x.detach())), layer=nn.Linear(4, 4).requires_grad_(requires_grad=False)
     )

@@ -204,13 +204,13 @@ def test_a_row_derives_the_row_that_made_its_node() -> None:
     ]
 
 
-def test_bytes_are_those_at_the_door() -> None:
+def test_bytes_are_those_of_inputs_and_outputs() -> None:
     (row,) = trained(nn.Linear(8, 16), rows().requires_grad_(True)).backward
     gradient, weight, given, bias = 4 * 4 * 16, 4 * 16 * 8, 4 * 4 * 8, 4 * 16
     assert (row.cost.read, row.cost.written) == (gradient + weight + given, given + weight + bias)
 
 
-def test_what_no_layer_owns_is_named_and_counted() -> None:
+def test_nodes_of_no_layer_are_named_and_counted() -> None:
     report = trained(Custom(), rows())
     assert [(row.op, row.macs) for row in report.unattributed_backward] == [("ProductBackward", 2 * 4 * 8 * 4)]
     assert derived(report) == {"ProductBackward": 256, "linear": 256}
@@ -255,7 +255,7 @@ def test_the_loss_is_named() -> None:
 
 
 @pytest.mark.parametrize("make", [Whole, Untracked, nn.ReLU])
-def test_nothing_to_derive_is_said_and_not_zero(make: Callable[[], nn.Module]) -> None:
+def test_a_missing_backward_pass_is_noted_and_not_zero(make: Callable[[], nn.Module]) -> None:
     report = trained(make(), rows())
     assert (report.backward_total, report.backward, report.to_dict()["backward"]) == (None, (), None)
     assert report.trace.notes == ("no backward pass: no output of the forward pass requires a gradient",)
@@ -272,7 +272,7 @@ def test_only_a_summary_in_training_mode_derives() -> None:
 
 
 # ------------------------------------------------------------ what is left
-def test_a_backward_pass_that_fails_is_said_to_be_one() -> None:
+def test_a_failure_of_the_backward_pass_is_marked() -> None:
     model, given = Overwritten(), rows()
     before = picture(model)
     with pytest.raises(ForwardError, match="the backward pass: one of the variables needed") as caught:
@@ -309,7 +309,7 @@ def test_a_step_of_an_optimizer_inside_the_backward_pass_is_undone() -> None:
     assert all(map(torch.equal, before, model.parameters()))
 
 
-def test_a_conflict_of_shapes_is_told_and_nothing_is_derived() -> None:
+def test_a_shape_conflict_is_reported_without_a_backward_pass() -> None:
     report = trained(nn.Sequential(nn.Linear(8, 8), nn.Linear(4, 4)), rows())
     assert [finding.rule for finding in report.findings] == ["layer-shape"]
     assert (report.backward_total, report.trace.notes) == (None, ())

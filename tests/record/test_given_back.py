@@ -18,16 +18,16 @@ import archscope
 from archscope.record import tensor_backup
 from archscope.record.restore import NotGivenBack, run_steps
 from archscope.record.tensor_backup import TensorBackup
-from tests.record.snapshots import WAYS, changed_by_analysis, changes, settled
-from tests.record.test_machines import TABLE
+from tests.record.snapshots import RUN_MODES, changed_by_analysis, changes, settled_snapshot
+from tests.record.test_model_cases import TABLE
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 
 
 class Holder(nn.Module):
-    """Layers, a buffer that is a view, a plain tensor, hooks and a gradient; a deed before its end."""
+    """Layers, a buffer that is a view, a plain tensor, hooks and a gradient. side_effect: runs before the sum."""
 
-    def __init__(self, deed: Callable[[Holder, Tensor, Tensor], object]):
+    def __init__(self, side_effect: Callable[[Holder, Tensor, Tensor], object]):
         super().__init__()
         self.fc, self.norm, self.act = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Sequential(nn.ReLU(), nn.Linear(4, 4))
         self.scale, self.frozen = nn.Parameter(torch.rand(4, 4)), nn.Parameter(torch.rand(3))
@@ -40,11 +40,11 @@ class Holder(nn.Module):
         self.optimizer = torch.optim.Adam([self.fc.weight])
         self.fc.register_forward_hook(nothing)
         self.scale.register_hook(nothing)
-        self._deed = deed
+        self._side_effect = side_effect
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.fc(x * 1))
-        self._deed(self, x, y)
+        self._side_effect(self, x, y)
         return y.sum()
 
 
@@ -52,7 +52,7 @@ def nothing(*_given: Any) -> None:
     return None
 
 
-Deed = Callable[[Holder, Tensor, Tensor], object]
+SideEffect = Callable[[Holder, Tensor, Tensor], object]
 
 
 def trains(m: Holder, x: Tensor, y: Tensor) -> None:
@@ -83,7 +83,7 @@ def enters_and_stays(m: Holder, x: Tensor, y: Tensor) -> None:
     torch.backends.opt_einsum.enabled = False
 
 
-DEEDS: dict[str, Deed] = {
+SIDE_EFFECTS: dict[str, SideEffect] = {
     "a buffer gets a gradient": lambda m, x, y: m.kept.copy_(y),
     "a part of a buffer does": lambda m, x, y: m.kept[:, 0].copy_(y[:, 0]),
     "a view of a tensor does": lambda m, x, y: m.part.copy_(y),
@@ -92,7 +92,7 @@ DEEDS: dict[str, Deed] = {
     "initialises": lambda m, x, y: (nn.init.normal_(m.scale), nn.init.zeros_(m.row), nn.init.orthogonal_(m.plain)),
     "in place by name": lambda m, x, y: (torch.sigmoid_(input=m.row), F.relu_(input=m.plain)),
     "operators by name": lambda m, x, y: torch.ops.aten.copy_(self=m.row, src=torch.zeros(4)),
-    "if told": lambda m, x, y: (F.threshold(m.row, 0.9, 5.0, True), F.dropout(input=m.plain, p=0.5, inplace=True)),
+    "by flag": lambda m, x, y: (F.threshold(m.row, 0.9, 5.0, True), F.dropout(input=m.plain, p=0.5, inplace=True)),
     "many by name": lambda m, x, y: torch._foreach_add_(self=[m.row, m.plain], scalar=1.0),
     "observes": lambda m, x, y: m.quantizer(y.detach()),
     "turns": lambda m, x, y: (m.plain.t_(), m.row.unsqueeze_(0), m.kept.transpose_(0, 1)),
@@ -107,7 +107,10 @@ DEEDS: dict[str, Deed] = {
     "clears gradients": lambda m, x, y: m.zero_grad(),
     "clears hooks": lambda m, x, y: m.scale._backward_hooks.clear(),
     "names attributes": lambda m, x, y: (setattr(m.scale, "mark", 1), setattr(x, "mark", 2)),
-    **{deed.__name__.replace("_", " "): deed for deed in (trains, writes_memory, writes_tables, enters_and_stays)},
+    **{
+        side_effect.__name__.replace("_", " "): side_effect
+        for side_effect in (trains, writes_memory, writes_tables, enters_and_stays)
+    },
 }
 
 
@@ -117,16 +120,16 @@ def process() -> tuple[object, ...]:
     return hooks, level, torch.is_warn_always_enabled(), torch.backends.opt_einsum.enabled
 
 
-@pytest.mark.law(keep=len(DEEDS))
-@pytest.mark.parametrize("name", DEEDS)
+@pytest.mark.law(keep=len(SIDE_EFFECTS))
+@pytest.mark.parametrize("name", SIDE_EFFECTS)
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
-def test_everything_is_as_it_was(name: str, train: bool, recwarn: pytest.WarningsRecorder) -> None:
-    model, x = Holder(DEEDS[name]), torch.rand(2, 4)
-    before, around = settled(model, x), process()
+def test_everything_is_restored(name: str, train: bool, recwarn: pytest.WarningsRecorder) -> None:
+    model, x = Holder(SIDE_EFFECTS[name]), torch.rand(2, 4)
+    before, around = settled_snapshot(model, x), process()
     archscope.summarize(model, args=(x,), train=train)
-    assert changes(before, settled(model, x)) == []
+    assert changes(before, settled_snapshot(model, x)) == []
     assert process() == around
-    assert not [one for one in recwarn if one.category is NotGivenBack]
+    assert not [warning for warning in recwarn if warning.category is NotGivenBack]
 
 
 CACHED = {"linear of nested rows"}
@@ -136,31 +139,31 @@ CACHED = {"linear of nested rows"}
 @pytest.mark.law(keep=8)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in TABLE if name not in CACHED])
-@pytest.mark.parametrize("way", WAYS)
-def test_every_machine_is_as_it_was(name: str, way: str) -> None:
+@pytest.mark.parametrize("mode", RUN_MODES)
+def test_every_model_is_restored(name: str, mode: str) -> None:
     model, args = TABLE[name].make()
-    assert changed_by_analysis(model, args, {}, way) == []
+    assert changed_by_analysis(model, args, {}, mode) == []
 
 
 @pytest.mark.law(keep=2)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", RUN_MODES)
 @pytest.mark.parametrize("variant", ["resnet.yaml:resnet18", "mobilenet_v2.yaml", "lstm_classifier.yaml", "vit.yaml"])
-def test_every_built_spec_is_as_it_was(variant: str, way: str) -> None:
+def test_every_built_spec_is_restored(variant: str, mode: str) -> None:
     model = archscope.build(f"specs/{variant}")
     shapes = [value.shape for _, value in archscope.summarize(f"specs/{variant}", device="meta").trace.inputs]
     drawn = [torch.zeros(shape, dtype=torch.int64 if len(shape) < 3 else torch.float32) for shape in shapes]
-    assert changed_by_analysis(model, tuple(drawn), {}, way) == []
+    assert changed_by_analysis(model, tuple(drawn), {}, mode) == []
 
 
-@pytest.mark.parametrize("name", DEEDS)
-def test_snapshots_show_deeds_that_nobody_takes_back(name: str) -> None:
+@pytest.mark.parametrize("name", SIDE_EFFECTS)
+def test_snapshots_show_every_side_effect(name: str) -> None:
     if name == "enters and stays":
         pytest.skip("nothing of the model's changes")
-    model, x = Holder(DEEDS[name]), torch.rand(2, 4)
-    before = settled(model, x)
+    model, x = Holder(SIDE_EFFECTS[name]), torch.rand(2, 4)
+    before = settled_snapshot(model, x)
     with torch.set_grad_enabled(name not in ("initialises", "in place by name")):
         model(x)
-    assert changes(before, settled(model, x))
+    assert changes(before, settled_snapshot(model, x))
 
 
 class Cache(nn.Module):
@@ -177,12 +180,12 @@ class Cache(nn.Module):
 
 def test_values_written_with_gradients_cost_what_they_do() -> None:
     model, x, out = Cache(), torch.rand(2, 4), torch.zeros(2, 4)
-    before = settled(model, x, out)
+    before = settled_snapshot(model, x, out)
     for _ in range(2):
         report = archscope.summarize(model, args=(x, out), train=True)
         assert (report.total.macs, report.backward_total.macs) == (32, 32)
         del report
-        assert changes(before, settled(model, x, out)) == []
+        assert changes(before, settled_snapshot(model, x, out)) == []
 
 
 # ------------------------------------------------------------ graphs from before
@@ -205,12 +208,12 @@ class Held(nn.Module):
 
 def test_a_graph_that_the_model_held_is_neither_used_up_nor_counted() -> None:
     model, x = Held(), torch.rand(2, 4)
-    before = settled(model, x)
+    before = settled_snapshot(model, x)
     for _ in range(2):
         report = archscope.summarize(model, args=(x,), train=True)
         assert (report.total.macs, report.backward_total.macs) == (32, 32)
         del report
-    assert changes(before, settled(model, x)) == []
+    assert changes(before, settled_snapshot(model, x)) == []
     model.value.sum().backward()
     assert model.weight.grad is not None
 
@@ -229,9 +232,9 @@ def test_values_written_over_a_graph_get_it_back() -> None:
             return x @ self.value
 
     model, x = Writes(), torch.rand(2, 4)
-    before = settled(model, x)
+    before = settled_snapshot(model, x)
     archscope.summarize(model, args=(x,), train=True)
-    assert changes(before, settled(model, x)) == []
+    assert changes(before, settled_snapshot(model, x)) == []
     model.value.sum().backward()
 
 
@@ -343,18 +346,18 @@ class Reads(nn.Module):
 
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name", OBJECTS)
-def test_objects_are_given_back_and_their_tensors_named(name: str, train: bool) -> None:
+def test_objects_are_restored_and_their_tensors_named(name: str, train: bool) -> None:
     model, batch = Reads(), OBJECTS[name](torch.rand(3, 4))
-    before = settled(model, batch)
+    before = settled_snapshot(model, batch)
     report = archscope.summarize(model, kwargs={"batch": batch}, train=train)
     assert report.total.macs == 60
-    assert [one.source for one in report.trace.inputs] in (["batch.x"], ["batch.0"])
+    assert [operand.source for operand in report.trace.inputs] in (["batch.x"], ["batch.0"])
     del report
-    assert changes(before, settled(model, batch)) == []
+    assert changes(before, settled_snapshot(model, batch)) == []
 
 
 # ------------------------------------------------------------ what cannot be restored
-def test_every_step_is_taken_and_failures_are_told() -> None:
+def test_every_step_runs_and_failures_are_reported() -> None:
     done: list[int] = []
 
     def step(number: int) -> None:
@@ -367,7 +370,7 @@ def test_every_step_is_taken_and_failures_are_told() -> None:
     assert done == [0, 2]
 
 
-def test_a_container_that_refuses_does_not_keep_others_from_being_given_back() -> None:
+def test_a_container_that_refuses_does_not_keep_others_from_being_restored() -> None:
 
     class Breaks(nn.Module):
         def __init__(self) -> None:
@@ -388,7 +391,7 @@ def test_a_container_that_refuses_does_not_keep_others_from_being_given_back() -
     assert (model.first, model.last) == ([1], [2])
 
 
-def test_a_write_that_nobody_sees_is_told() -> None:
+def test_a_write_that_no_function_shows_is_reported() -> None:
     class Hidden(nn.Module):
         def __init__(self) -> None:
             super().__init__()

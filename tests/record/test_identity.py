@@ -11,7 +11,7 @@ from torch import nn
 
 import archscope
 from archscope.report import Report
-from tests.record.operations import Written
+from tests.record.operations import FunctionModule
 from tests.record.runs import Holds
 
 pytestmark = pytest.mark.moves_rng
@@ -168,7 +168,7 @@ def test_equal_weights_are_not_tied() -> None:
 
 
 def test_buffers_are_no_parameters() -> None:
-    model = Written(lambda x: x * model.scale)
+    model = FunctionModule(lambda x: x * model.scale)
     model.register_buffer("scale", torch.ones(4))
     report = summary(model)
     assert report.total.params == 0

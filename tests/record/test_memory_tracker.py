@@ -42,12 +42,12 @@ def made(trace: Trace) -> list[tuple[int, int | None, int | None]]:
     ]
 
 
-def test_nothing_is_recorded_unless_it_is_asked_for() -> None:
+def test_nothing_is_recorded_unless_it_is_requested() -> None:
     trace = traced(nn.ReLU(), batch())
     assert (trace.kernel_events, trace.allocations) == ((), ())
 
 
-def test_what_a_function_makes_dies_when_nobody_holds_it() -> None:
+def test_a_result_is_freed_when_nothing_refers_to_it() -> None:
     trace = lives(lambda m, x: x.exp().sin().cos())
     assert made(trace) == [(A, 0, 2), (A, 1, 3), (A, 2, None)]
 
@@ -75,7 +75,7 @@ def test_memory_that_grows_is_other_memory() -> None:
     assert made(trace) == [(A, 0, 1), (2 * A, 1, None)]
 
 
-def test_what_is_there_before_is_told_apart_and_counted_once() -> None:
+def test_tensors_from_before_the_run_have_a_kind_and_count_once() -> None:
     weight = nn.Parameter(torch.zeros(8))
     model = Holds(lambda m, x: x * m.one + m.two + m.mean, one=weight, two=weight, mean=nn.Buffer(torch.zeros(8)))
     known = [life for life in traced(model, batch(), track_memory=True).allocations if life.created < 0]
@@ -86,7 +86,7 @@ def test_what_is_there_before_is_told_apart_and_counted_once() -> None:
     ]
 
 
-def test_what_the_graph_keeps_lives_until_its_node_has_run() -> None:
+def test_saved_tensors_live_until_their_node_has_run() -> None:
     """exp keeps its result, sin and cos what they are given; both are gone when the node before has its turn."""
     trace = traced(
         Holds(lambda m, x: (x * m.one).exp().sin().cos(), one=nn.Parameter(batch())),
@@ -113,7 +113,7 @@ def test_gradients_live_to_the_end() -> None:
     assert sorted(life.bytes for life in trace.allocations if life.kind == "gradient") == [32, 256]
 
 
-def test_every_moment_has_its_row() -> None:
+def test_every_kernel_event_has_its_row() -> None:
     trace = traced(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), batch(), track_memory=True, backward=True)
     forward = [trace.rows[moment.row].short_name for moment in trace.kernel_events if not moment.backward]
     derived = [
@@ -128,13 +128,13 @@ def test_what_has_no_storage_makes_all_of_it_unknown() -> None:
     assert (trace.kernel_events, trace.allocations) == ((), ())
 
 
-def test_what_is_kept_of_the_authors_tensors_is_no_memory_of_the_run() -> None:
+def test_backups_of_tensors_are_no_memory_of_the_run() -> None:
     """A norm in training writes its statistics, which are copied before."""
     trace = traced(nn.BatchNorm1d(8), batch(), track_memory=True, train=True)
     assert [size for size, _, _ in made(trace)] == [A, 32, 32]
 
 
-def test_a_look_at_the_meta_device_is_no_memory_of_the_run() -> None:
+def test_a_replay_on_meta_is_no_memory_of_the_run() -> None:
     """The kernels of a function without a rule are found on meta copies, while the run is there as well."""
     x = torch.zeros(4, 8, device="meta")
     trace = traced(Holds(lambda m, x: torch.autograd.functional.vjp(torch.sin, x, x)[1]), x, track_memory=True)
@@ -142,7 +142,7 @@ def test_a_look_at_the_meta_device_is_no_memory_of_the_run() -> None:
     assert [life.bytes for life in trace.allocations] == [life.bytes for life in plain.allocations]
 
 
-def test_only_the_last_look_counts() -> None:
+def test_only_the_last_recording_counts() -> None:
     """Work that no function shows needs a second run, by kernels; its events have its rows."""
 
     def run(recorder: Recorder) -> Any:
@@ -158,7 +158,7 @@ def test_only_the_last_look_counts() -> None:
     assert made(recording.trace) == [(A, 0, 2), (A, 1, None)]
 
 
-def test_a_function_that_fails_and_is_caught_leaves_its_moment() -> None:
+def test_a_function_that_fails_and_is_caught_leaves_its_kernel_event() -> None:
     def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
         try:
             return x.exp() @ x
@@ -182,7 +182,7 @@ def test_a_recording_is_the_same_with_it_and_without(backward: bool) -> None:
     assert with_.trace.backward == without.trace.backward
 
 
-def test_nothing_is_kept_alive_by_it() -> None:
+def test_the_tracker_keeps_nothing_alive() -> None:
     recording = recorded(nn.Linear(8, 8), batch(), track_memory=True)
     output = ref(recording.outputs.untyped_storage())
     del recording
@@ -190,7 +190,7 @@ def test_nothing_is_kept_alive_by_it() -> None:
     assert output() is None
 
 
-class Scale:
+class FixedPeak:
     """An allocator peak with given values."""
 
     def __init__(self) -> None:
@@ -204,8 +204,8 @@ class Scale:
         return next(self.readings)
 
 
-def test_a_gauge_is_started_before_every_kernel_and_read_after_it() -> None:
-    recorder, scale = Recorder(on_mismatch="raise", originals=TensorBackup(())), Scale()
+def test_the_allocator_peak_is_started_before_every_kernel_and_read_after_it() -> None:
+    recorder, scale = Recorder(on_mismatch="raise", originals=TensorBackup(())), FixedPeak()
     tracker = MemoryTracker(recorder, {}, scale)  # type: ignore[arg-type]
     with recorder, tracker:
         batch_ = torch.zeros(4)
@@ -214,7 +214,7 @@ def test_a_gauge_is_started_before_every_kernel_and_read_after_it() -> None:
     assert scale.started == 2
 
 
-def test_kernels_are_watched_without_torchs_compiler() -> None:
+def test_kernels_are_recorded_without_torchs_compiler() -> None:
     """Which takes a second to load, and while it loads keeps what is alive."""
     program = """
 import sys, torch

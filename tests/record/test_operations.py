@@ -25,7 +25,7 @@ NOT_IN_HALF = {"cdist, few points", "cdist, many points in the city", "cdist, ma
 def made(
     operation: Operation, *, device: str = "cpu", dtype: torch.dtype = torch.float32, grad: bool = False
 ) -> tuple[nn.Module, list[torch.Tensor]]:
-    """What runs, and its arguments."""
+    """Return the module and its arguments."""
     options: Any = {"device": device, "dtype": dtype}
     module: Any = operation.make()
     return module.to(**options), [torch.full(shape, 0.5, requires_grad=grad, **options) for shape in operation.shapes]

@@ -21,7 +21,7 @@ from torch.overrides import (
 import archscope
 from archscope.errors import ForwardError
 from archscope.measure.rows_cpu import time_run
-from tests.record.operations import Written
+from tests.record.operations import FunctionModule
 from tests.record.runs import total, traced
 
 pytestmark = pytest.mark.moves_rng
@@ -81,8 +81,8 @@ WAYS: dict[str, Callable[[Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_it_runs_what_runs_alone(way: str) -> None:
-    report = archscope.summarize(Written(WAYS[way]), input=(2, 4))
+def test_a_recorded_model_calls_the_same_functions(way: str) -> None:
+    report = archscope.summarize(FunctionModule(WAYS[way]), input=(2, 4))
     assert report.total.macs == 2 * ONCE
     assert [row.short_name for row in report.trace.rows] == ["ones", "matmul", "matmul"]
 
@@ -100,18 +100,18 @@ def test_code_that_lies_in_no_module_is_answered() -> None:
     assert names["ask"] is BUILTIN
 
 
-def test_a_class_that_overrides_is_told_so() -> None:
+def test_a_class_that_overrides_gets_the_true_answer() -> None:
     found: list[bool] = []
 
     def forward(x: Tensor) -> Tensor:
         found.append(has_torch_function((x.as_subclass(Plain),)))
         return x
 
-    archscope.summarize(Written(forward), input=(2, 4))
+    archscope.summarize(FunctionModule(forward), input=(2, 4))
     assert set(found) == {True}
 
 
-def test_the_models_own_mode_is_told_of() -> None:
+def test_the_models_own_mode_counts() -> None:
     found: list[tuple[bool, bool]] = []
 
     def forward(x: Tensor) -> Tensor:
@@ -120,12 +120,12 @@ def test_the_models_own_mode_is_told_of() -> None:
         found.append((inside, has_torch_function((x,))))
         return x
 
-    archscope.summarize(Written(forward), input=(2, 4))
+    archscope.summarize(FunctionModule(forward), input=(2, 4))
     assert set(found) == {(True, False)}
 
 
 def test_functions_that_ask_are_scripted_as_before() -> None:
-    report = archscope.summarize(Written(lambda x: torch.jit.script(scripted)(x)), input=(2, 4))
+    report = archscope.summarize(FunctionModule(lambda x: torch.jit.script(scripted)(x)), input=(2, 4))
     assert report.total.macs == ONCE
 
 
@@ -148,7 +148,7 @@ def test_fused_layers_are_taken_apart() -> None:
         found.append(torch.backends.mha.get_fastpath_enabled())
         return layer(x)
 
-    report = archscope.summarize(Written(forward), input=(2, 5, 8))
+    report = archscope.summarize(FunctionModule(forward), input=(2, 5, 8))
     assert "multi_head_attention_forward" in [row.short_name for row in report.trace.rows]
     assert set(found) == {False}
     assert torch.backends.mha.get_fastpath_enabled()
@@ -156,7 +156,7 @@ def test_fused_layers_are_taken_apart() -> None:
 
 def test_everything_is_as_before_afterwards() -> None:
     with pytest.raises(ForwardError):
-        archscope.summarize(Written(lambda x: x.is_empty), input=(2, 4))
+        archscope.summarize(FunctionModule(lambda x: x.is_empty), input=(2, 4))
     assert has_torch_function is torch.overrides.has_torch_function is F.has_torch_function is BUILTIN
     assert torch._C._has_torch_function is BUILTIN  # type: ignore[attr-defined]  # no stub
     assert type(F) is type(torch)

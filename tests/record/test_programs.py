@@ -15,15 +15,15 @@ from torch import nn
 import archscope
 from archscope.report import Report
 from archscope.trace import Trace
-from tests.record.own import OWN, Scaled
-from tests.record.ways import IMAGE, WAYS, A, Runs, exported, linear, net, squared
+from tests.record.custom_cases import CUSTOM_CASES, Scaled
+from tests.record.program_cases import IMAGE, PROGRAM_CASES, A, Runs, exported, linear, net, squared
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
 
-TABLE = WAYS | OWN
+TABLE = PROGRAM_CASES | CUSTOM_CASES
 
 NOT_IN_TRAINING = {"exported", "exported submodule", "exported, decomposed", "frozen", "frozen submodule"}
-"""What has lost its modes."""
+"""Models without a training mode."""
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def test_it_costs_the_same_on_meta(name: str) -> None:
 
 @pytest.mark.law(keep=10)  # not the one that inductor compiles, which takes half a minute
 @pytest.mark.parametrize("name", TABLE)
-def test_it_gives_what_it_gives_unwatched(name: str) -> None:
+def test_a_second_analysis_has_the_same_rows(name: str) -> None:
     """Its second analysis is the first, and the model still runs."""
     model = TABLE[name].make().eval() if name not in NOT_IN_TRAINING else TABLE[name].make()
     first, second = (archscope.summarize(model, args=TABLE[name].args).trace for _ in range(2))

@@ -22,7 +22,7 @@ from archscope.errors import ForwardError
 from archscope.record.object_state import remove_new_hooks
 from archscope.record.preserved_state import preserved_state
 from archscope.report import Report
-from tests.record.mischief import MISCHIEF, Deed, Mischievous, Scripted, picture, world
+from tests.record.side_effects import SIDE_EFFECTS, Scripted, SideEffect, SideEffectModel, object_state, process_state
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 
@@ -43,30 +43,30 @@ def analysed(model: nn.Module, *args: Any, **options: Any) -> None:
         archscope.summarize(model, args=args, **options)
 
 
-@pytest.mark.law(keep=2 * len(MISCHIEF))
+@pytest.mark.law(keep=2 * len(SIDE_EFFECTS))
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", MISCHIEF)
+@pytest.mark.parametrize("name", SIDE_EFFECTS)
 def test_nothing_is_left_behind(name: str, end: str, train: bool) -> None:
-    model, x = Mischievous(MISCHIEF[name], ENDS[end]()), torch.ones(3, 4)
+    model, x = SideEffectModel(SIDE_EFFECTS[name], ENDS[end]()), torch.ones(3, 4)
     model.fc.bias.grad = torch.full((4,), 2.0)
     model.norm.eval()
-    before, around = picture(model, x), world()
+    before, around = object_state(model, x), process_state()
     analysed(model, x, train=train)
-    assert changes(around, world()) == []
-    assert changes(before, picture(model, x)) == []
+    assert changes(around, process_state()) == []
+    assert changes(before, object_state(model, x)) == []
 
 
 def test_other_threads_neither_see_an_analysis_nor_are_seen() -> None:
     model, x = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(50)]), torch.ones(3, 4)
-    other, over, passes = Mischievous(MISCHIEF["counts"]).eval(), threading.Event(), [0]
+    other, over, passes = SideEffectModel(SIDE_EFFECTS["counts"]).eval(), threading.Event(), [0]
 
     def work() -> None:
         while not over.is_set():
             other(x)
             passes[0] += 1
 
-    before, counted, thread = world(), Mischievous.passes, threading.Thread(target=work)
+    before, counted, thread = process_state(), SideEffectModel.passes, threading.Thread(target=work)
     thread.start()
     try:
         traces = [archscope.summarize(model, args=(x,)).trace for _ in range(5)]
@@ -74,30 +74,30 @@ def test_other_threads_neither_see_an_analysis_nor_are_seen() -> None:
         over.set()
         thread.join()
     assert {(len(trace.calls), len(trace.rows)) for trace in traces} == {(151, 100)}
-    assert (other.count, Mischievous.passes) == (passes[0], counted + passes[0])
-    Mischievous.passes = counted
-    assert changes(before, world()) == []
+    assert (other.count, SideEffectModel.passes) == (passes[0], counted + passes[0])
+    SideEffectModel.passes = counted
+    assert changes(before, process_state()) == []
 
 
 def test_analyses_of_several_threads_wait_for_each_other() -> None:
     model, x = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(50)]), torch.ones(3, 4)
-    before, call = world(), nn.Module.__call__
+    before, call = process_state(), nn.Module.__call__
     with ThreadPoolExecutor(2) as pool:
         traces = list(pool.map(lambda _: archscope.summarize(model, args=(x,)).trace, range(8)))
     assert {(len(trace.calls), len(trace.rows)) for trace in traces} == {(151, 100)}
     assert nn.Module.__call__ is call
-    assert changes(before, world()) == []
+    assert changes(before, process_state()) == []
 
 
-@pytest.mark.law(keep=len(MISCHIEF))
+@pytest.mark.law(keep=len(SIDE_EFFECTS))
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", MISCHIEF)
+@pytest.mark.parametrize("name", SIDE_EFFECTS)
 def test_nothing_is_left_behind_where_lazy_layers_are_made(name: str, end: str) -> None:
-    model, x = Mischievous(MISCHIEF[name], ENDS[end]()), torch.ones(3, 4)
-    before, around = picture(model, x), world()
+    model, x = SideEffectModel(SIDE_EFFECTS[name], ENDS[end]()), torch.ones(3, 4)
+    before, around = object_state(model, x), process_state()
     analysed(nn.Sequential(model, nn.LazyLinear(2)), x)
-    assert changes(around, world()) == []
-    assert changes(before, picture(model, x)) == []
+    assert changes(around, process_state()) == []
+    assert changes(before, object_state(model, x)) == []
 
 
 @contextmanager
@@ -109,13 +109,13 @@ def cleaned() -> Iterator[None]:
     remove_new_hooks([], first)
 
 
-@pytest.mark.parametrize("name", MISCHIEF)
-def test_pictures_show_mischief_that_nobody_takes_back(name: str) -> None:
-    model, x = Mischievous(), torch.ones(3, 4)
-    before, around = picture(model, x), world()
+@pytest.mark.parametrize("name", SIDE_EFFECTS)
+def test_the_compared_state_shows_every_side_effect(name: str) -> None:
+    model, x = SideEffectModel(), torch.ones(3, 4)
+    before, around = object_state(model, x), process_state()
     with cleaned():
-        MISCHIEF[name](model, x)
-        assert changes(before, picture(model, x)) + changes(around, world())
+        SIDE_EFFECTS[name](model, x)
+        assert changes(before, object_state(model, x)) + changes(around, process_state())
 
 
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
@@ -128,30 +128,30 @@ def test_scripted_modules_forget_what_they_counted(train: bool) -> None:
 
 
 def test_modules_that_a_closure_holds_stay_as_they_are() -> None:
-    hidden = Mischievous(MISCHIEF["counts"])
+    hidden = SideEffectModel(SIDE_EFFECTS["counts"])
     norm = nn.BatchNorm1d(4)
 
     class Around(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return norm(hidden(x))
 
-    before = picture(hidden, norm)
+    before = object_state(hidden, norm)
     archscope.summarize(Around(), args=(torch.rand(3, 4),), train=True)
-    assert changes(before, picture(hidden, norm)) == []
+    assert changes(before, object_state(hidden, norm)) == []
 
 
 def test_arguments_stay_as_they_are() -> None:
-    class Eats(nn.Module):
+    class PopsItems(nn.Module):
         def forward(self, batch: dict[str, Any], cache: list[torch.Tensor]) -> torch.Tensor:
             x = batch.pop("x")
             cache.append(x.add_(1))
             return x
 
     batch, cache = {"x": torch.zeros(3), "y": [1]}, [torch.zeros(2)]
-    before = picture(batch, cache)
-    report = archscope.summarize(Eats(), args=(batch, cache))
+    before = object_state(batch, cache)
+    report = archscope.summarize(PopsItems(), args=(batch, cache))
     assert [row.op for row in report.trace.rows] == ["add_"]
-    assert changes(before, picture(batch, cache)) == []
+    assert changes(before, object_state(batch, cache)) == []
 
 
 # ------------------------------------------------------------ what is pending
@@ -202,18 +202,18 @@ def test_weights_that_autocast_has_cast_keep_their_gradients() -> None:
 
 @pytest.mark.parametrize("end", ["returns", "fails"])
 def test_an_inference_analysis_within_a_default_device(end: str) -> None:
-    model = Mischievous(MISCHIEF["goes into modes"], ENDS[end]())
+    model = SideEffectModel(SIDE_EFFECTS["enters modes"], ENDS[end]())
     torch.set_default_device("cpu")
     try:
-        around = world()
+        around = process_state()
         analysed(model, torch.ones(3, 4))
-        assert changes(around, world()) == []
+        assert changes(around, process_state()) == []
     finally:
         torch.set_default_device(None)
 
 
 # ------------------------------------------------------------ backward
-class Stubborn(torch.autograd.Function):
+class RaisesInBackward(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: torch.Tensor) -> torch.Tensor:
         return x * 1
@@ -231,7 +231,7 @@ class Fails(nn.Module):
         self.fc, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.fc(Stubborn.apply(self.fc(x))))
+        return self.norm(self.fc(RaisesInBackward.apply(self.fc(x))))
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -239,20 +239,20 @@ def test_nothing_is_left_where_the_backward_pass_fails(held: bool) -> None:
     model, x = Fails(), torch.rand(3, 4)
     if held:
         model.fc.bias.grad = torch.full((4,), 2.0)
-    before, around = picture(model, x), world()
+    before, around = object_state(model, x), process_state()
     with pytest.raises(ForwardError, match="not this way"):
         archscope.summarize(model, args=(x,), train=True)
-    assert changes(before, picture(model, x)) == []
-    assert changes(around, world()) == []
+    assert changes(before, object_state(model, x)) == []
+    assert changes(around, process_state()) == []
 
 
 # ------------------------------------------------------------ what is kept alive
-def made(deed: Deed | None = None, end: BaseException | None = None) -> tuple[nn.Module, torch.Tensor]:
-    return Mischievous(deed, end), torch.ones(3, 4)
+def made(side_effect: SideEffect | None = None, end: BaseException | None = None) -> tuple[nn.Module, torch.Tensor]:
+    return SideEffectModel(side_effect, end), torch.ones(3, 4)
 
 
 def analysed_and_dropped(train: bool, end: str) -> tuple[list[weakref.ref[Any]], Report]:
-    model, x = made(MISCHIEF["collects"], ENDS[end]())
+    model, x = made(SIDE_EFFECTS["collects"], ENDS[end]())
     watched: list[weakref.ref[Any]] = [weakref.ref(thing) for thing in (x, *model.modules(), *model.parameters())]
     try:
         report = archscope.summarize(model, args=(x,), train=train)
@@ -276,14 +276,14 @@ def test_a_dropped_model_is_gone_and_its_report_holds_no_tensor(train: bool, end
 
 def reached(root: object) -> Iterator[object]:
     """All that an object holds, without the code that it is made of."""
-    met, ahead = {id(root)}, [root]
-    while ahead:
-        thing = ahead.pop()
+    visited, pending = {id(root)}, [root]
+    while pending:
+        thing = pending.pop()
         yield thing
         for inner in gc.get_referents(thing):
-            if id(inner) not in met and not isinstance(inner, type) and not callable(inner):
-                met.add(id(inner))
-                ahead.append(inner)
+            if id(inner) not in visited and not isinstance(inner, type) and not callable(inner):
+                visited.add(id(inner))
+                pending.append(inner)
 
 
 def test_a_plain_model_is_gone_without_the_cycle_collector() -> None:
@@ -329,6 +329,6 @@ def test_a_model_that_analyses_a_part_of_itself() -> None:
             return F.relu(self.fc(x))
 
     seen: list[int | None] = []
-    model, around = Reflects(), world()
+    model, around = Reflects(), process_state()
     archscope.summarize(model, args=(torch.ones(3, 4),))
-    assert (seen, changes(around, world())) == ([48], [])
+    assert (seen, changes(around, process_state())) == ([48], [])

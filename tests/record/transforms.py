@@ -33,7 +33,7 @@ class Holder(nn.Module):
         self.register_buffer("row", torch.zeros(4))
 
     def counted(self, x: torch.Tensor) -> torch.Tensor:
-        """What counts its calls in a buffer."""
+        """Return the sum of the layer's output; count the calls in a buffer."""
         self.seen += 1
         return self.fc(x).sum()
 
@@ -65,7 +65,7 @@ def dual(holder: Holder, x: torch.Tensor) -> Any:
 
 
 def escaped(transform: Callable[..., Any]) -> Program:
-    """What a transform has wrapped is used when it is over."""
+    """Return a program that uses a wrapped tensor after the transform is over."""
 
     def program(holder: Holder, x: torch.Tensor) -> Any:
         kept: list[torch.Tensor] = []
@@ -123,7 +123,7 @@ def digest(holder: Holder, x: torch.Tensor) -> list[Any]:
 
 
 def refusal(run: Callable[[], Any]) -> str | None:
-    """What it raises with, if it raises."""
+    """Return the message of the exception that `run` raises; None if it raises none."""
     try:
         run()
     except (RuntimeError, ValueError, ForwardError) as error:
@@ -132,7 +132,7 @@ def refusal(run: Callable[[], Any]) -> str | None:
 
 
 def compare(program: Program, *, train: bool) -> dict[str, Any]:
-    """What torch says of a program, what we say, and whether the model and its input are as before."""
+    """Return the error of the program alone and in an analysis, and whether the model and its input are as before."""
     torch.manual_seed(0)
     holder, x = Holder(program).train(train), torch.randn(3, 4)
     with torch.set_grad_enabled(train):

@@ -12,7 +12,7 @@ from torch import nn
 import archscope
 from archscope.targets import ReplacementError, is_torch_layer, present_arguments, with_layer, with_layers
 from tests.networks import twins
-from tests.record.mischief import picture, world
+from tests.record.side_effects import object_state, process_state
 
 pytestmark = pytest.mark.moves_rng
 
@@ -38,7 +38,7 @@ def shapes(model: nn.Module) -> dict[str, torch.Size]:
 def test_every_layer_is_made_anew_as_it_was(name: str) -> None:
     model = NETS[name]()
     layers = {p: m for p, m in model.named_modules() if is_torch_layer(m) and not m._modules and present_arguments(m)}
-    before, around, state = picture(model), world(), torch.random.get_rng_state()
+    before, around, state = object_state(model), process_state(), torch.random.get_rng_state()
     for path, layer in layers.items():
         copied = with_layer(model, path)
         new = copied.get_submodule(path)
@@ -47,8 +47,8 @@ def test_every_layer_is_made_anew_as_it_was(name: str) -> None:
         assert shapes(copied) == shapes(model)
         assert new.training == layer.training
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert changes(around, world()) == []
-    assert changes(before, picture(model)) == []
+    assert changes(around, process_state()) == []
+    assert changes(before, object_state(model)) == []
 
 
 def test_only_the_modules_on_the_way_are_copied() -> None:
@@ -162,7 +162,7 @@ def test_a_run_of_a_copy_leaves_the_model_as_it_is() -> None:
     model = twins.basic_block_net(twins.TutorialBlock(32)).train()
     x = torch.ones(2, 3, 64, 64)
     copied = with_layer(model, "1.conv1", bias=True)
-    before = picture(model, x)
+    before = object_state(model, x)
     report = archscope.summarize(copied, args=(x,), train=True)
     assert report.total.params == sum(p.numel() for p in model.parameters()) + 32
-    assert changes(before, picture(model, x)) == []
+    assert changes(before, object_state(model, x)) == []

@@ -41,7 +41,7 @@ def test_its_document_holds_those_of_all_in_order() -> None:
         ([cell(1), cell(8, interrupted=True)], 2, True),
     ],
 )
-def test_a_grid_knows_whether_somebody_broke_it_off(timings: list[Any], planned: int, interrupted: bool) -> None:
+def test_a_grid_knows_whether_it_was_interrupted(timings: list[Any], planned: int, interrupted: bool) -> None:
     assert Grid(tuple(timings), planned).interrupted is interrupted
 
 
@@ -52,7 +52,7 @@ def test_a_grid_shows_itself_as_it_was_told() -> None:
     assert Grid((cell(1),), 1)._repr_html_() is None
 
 
-def test_what_could_not_run_is_told_and_is_no_interruption() -> None:
+def test_a_refused_timing_is_reported_and_is_no_interruption() -> None:
     grid = Grid((cell(1),), 2, ("float32 batch 8: no memory",))
     assert not grid.interrupted
     assert grid.to_dict()["refused"] == ["float32 batch 8: no memory"]

@@ -1,6 +1,7 @@
-"""Models that leave as much behind as a forward pass can, and pictures of all that they could change.
+"""A model with side effects of every kind, and the state of all that they change.
 
-MISCHIEF: name → what a forward pass does beside its work      picture(model), world() → plain data that can be compared
+SIDE_EFFECTS: name → function that the forward pass calls first
+object_state(model), process_state() → plain data that can be compared
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as everywhere
+from torch.nn.modules import module as module_hooks
 from torch.nn.utils import prune
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
-Deed = Callable[["Mischievous", Tensor], object]
+SideEffect = Callable[["SideEffectModel", Tensor], object]
 
 
-class Memory:
+class Cache:
     """Keeps things for a module, as caches do."""
 
     shared: int = 0
@@ -34,12 +35,12 @@ class Memory:
         self.uses, self.items = 0, ["first"]
 
 
-class Mischievous(nn.Module):
-    """A linear layer, a norm and dropout; a deed before them, an end behind."""
+class SideEffectModel(nn.Module):
+    """A linear layer, a norm and dropout. side_effect: runs before them. end: is raised after them."""
 
     passes = 0
 
-    def __init__(self, deed: Deed | None = None, end: BaseException | None = None):
+    def __init__(self, side_effect: SideEffect | None = None, end: BaseException | None = None):
         super().__init__()
         self.fc, self.norm, self.drop = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout()
         self.table = nn.Embedding(5, 4, max_norm=0.1)
@@ -48,15 +49,15 @@ class Mischievous(nn.Module):
         self.named: Any = {"inner": [1]}
         self.ordered, self.missing = OrderedDict(a=1, b=2), defaultdict(list)
         self.queue, self.tally, self.members = deque([1, 2], maxlen=3), Counter("ab"), {1, 2}
-        self.memory, self.space, self.array = Memory(), SimpleNamespace(step=0), np.zeros(3)
+        self.memory, self.space, self.array = Cache(), SimpleNamespace(step=0), np.zeros(3)
         self.bytes = bytearray(b"ab")
         self.generator, self.dice, self.draws = torch.Generator(), random.Random(0), np.random.default_rng(0)
         self.handle = self.fc.register_forward_hook(nothing)
-        self._deed, self._end = deed, end
+        self._side_effect, self._end = side_effect, end
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._deed is not None:
-            self._deed(self, x)
+        if self._side_effect is not None:
+            self._side_effect(self, x)
         y = self.drop(self.norm(self.fc(x)))
         if self._end is not None:
             raise self._end
@@ -81,16 +82,16 @@ class Scripted(nn.Module):
         return self.norm(x)
 
 
-# ------------------------------------------------------------ deeds
-def counts(m: Mischievous, x: Tensor) -> None:
+# ------------------------------------------------------------ side effects
+def counts(m: SideEffectModel, x: Tensor) -> None:
     m.count += 1
     type(m).passes += 1
     m.space.step += 1
     m.memory.uses += 1
-    Memory.shared += 1
+    Cache.shared += 1
 
 
-def collects(m: Mischievous, x: Tensor) -> None:
+def collects(m: SideEffectModel, x: Tensor) -> None:
     m.cache.append(x)
     m.named["x"] = x
     m.named["inner"].append(2)
@@ -105,14 +106,14 @@ def collects(m: Mischievous, x: Tensor) -> None:
     m.array += 1
 
 
-def sets_attributes(m: Mischievous, x: Tensor) -> None:
+def sets_attributes(m: SideEffectModel, x: Tensor) -> None:
     m.fresh = x
     m.fc.fresh = x
     m.named = {}
     del m.count
 
 
-def makes_modules(m: Mischievous, x: Tensor) -> None:
+def makes_modules(m: SideEffectModel, x: Tensor) -> None:
     m.extra, m.scale = nn.Linear(4, 4), nn.Parameter(torch.ones(4))
     m.fc.weight = nn.Parameter(torch.zeros(4, 4))
     m.fc.register_buffer("more", torch.zeros(2))
@@ -121,20 +122,20 @@ def makes_modules(m: Mischievous, x: Tensor) -> None:
     m.drop = nn.Dropout(0.1)
 
 
-def reloads(m: Mischievous, x: Tensor) -> None:
+def reloads(m: SideEffectModel, x: Tensor) -> None:
     m.load_state_dict({name: value * 0 for name, value in m.state_dict().items()}, assign=True)
     m.apply(lambda part: part.register_buffer("mark", torch.ones(1)))
     del m.fc.bias
     m.fc.register_parameter("bias", None)
 
 
-def parametrizes(m: Mischievous, x: Tensor) -> None:
+def parametrizes(m: SideEffectModel, x: Tensor) -> None:
     nn.utils.parametrizations.weight_norm(m.fc)
     prune.l1_unstructured(m.table, "weight", amount=2)
 
 
 @torch.no_grad()
-def writes_weights(m: Mischievous, x: Tensor) -> None:
+def writes_weights(m: SideEffectModel, x: Tensor) -> None:
     m.fc.weight.add_(1)
     m.fc.weight[0].zero_()
     m.fc.bias.view(-1)[1:].fill_(7)
@@ -144,7 +145,7 @@ def writes_weights(m: Mischievous, x: Tensor) -> None:
 
 
 @torch.no_grad()
-def writes_buffers(m: Mischievous, x: Tensor) -> None:
+def writes_buffers(m: SideEffectModel, x: Tensor) -> None:
     m.seen += 1
     m.seen[1:] = 4
     torch.add(m.seen, 1, out=m.seen)
@@ -154,41 +155,41 @@ def writes_buffers(m: Mischievous, x: Tensor) -> None:
     m.parts[0].running_var[0] = 5
 
 
-def freezes(m: Mischievous, x: Tensor) -> None:
+def freezes(m: SideEffectModel, x: Tensor) -> None:
     m.fc.weight.requires_grad_(False)
     m.fc.bias.requires_grad = False
 
 
-def derives(m: Mischievous, x: Tensor) -> None:
+def derives(m: SideEffectModel, x: Tensor) -> None:
     with torch.enable_grad():
         m.fc(x.detach()).square().sum().backward()
         torch.autograd.backward(m.norm.weight.sum())
     m.norm.bias.grad = torch.ones(4)
 
 
-def writes_its_input(m: Mischievous, x: Tensor) -> None:
+def writes_its_input(m: SideEffectModel, x: Tensor) -> None:
     with torch.no_grad():
         x.mul_(2)
         x[0].zero_()
 
 
-def hangs_hooks(m: Mischievous, x: Tensor) -> None:
+def registers_hooks(m: SideEffectModel, x: Tensor) -> None:
     m.fc.register_forward_hook(nothing)
     m.norm.register_forward_pre_hook(nothing)
     m.fc.register_full_backward_hook(nothing)
     m.norm.weight.register_hook(nothing)
     m.parts[0].register_forward_hook(nothing)
-    everywhere.register_module_forward_hook(nothing)
+    module_hooks.register_module_forward_hook(nothing)
     m.handle.remove()
 
 
-def changes_modes(m: Mischievous, x: Tensor) -> None:
+def changes_modes(m: SideEffectModel, x: Tensor) -> None:
     m.train(not m.training)
     m.norm.eval()
     m.parts[0].eval()
 
 
-def draws(m: Mischievous, x: Tensor) -> None:
+def draws(m: SideEffectModel, x: Tensor) -> None:
     torch.manual_seed(1)
     torch.rand(2)
     random.seed(2)
@@ -198,7 +199,7 @@ def draws(m: Mischievous, x: Tensor) -> None:
     m.draws.random()
 
 
-def sets_the_world(m: Mischievous, x: Tensor) -> None:
+def sets_process_settings(m: SideEffectModel, x: Tensor) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_float32_matmul_precision("medium")
     torch.set_num_threads(torch.get_num_threads() + 1)
@@ -219,52 +220,60 @@ def sets_the_world(m: Mischievous, x: Tensor) -> None:
     torch.set_autocast_enabled("cpu", False)
 
 
-def goes_into_modes(m: Mischievous, x: Tensor) -> None:
+def enters_modes(m: SideEffectModel, x: Tensor) -> None:
     torch.set_default_device("cpu")
     torch.autocast("cpu", torch.bfloat16).__enter__()
     torch.overrides.BaseTorchFunctionMode().__enter__()
 
 
-def sets_the_default_dtype(m: Mischievous, x: Tensor) -> None:
+def sets_the_default_dtype(m: SideEffectModel, x: Tensor) -> None:
     torch.set_default_dtype(torch.float64)
 
 
-MISCHIEF: dict[str, Deed] = {
-    deed.__name__.replace("_", " "): deed
-    for deed in (
+SIDE_EFFECTS: dict[str, SideEffect] = {
+    side_effect.__name__.replace("_", " "): side_effect
+    for side_effect in (
         *(counts, collects, sets_attributes, makes_modules, reloads, parametrizes, writes_weights, writes_buffers),
         *(freezes, derives),
-        *(writes_its_input, hangs_hooks, changes_modes, draws, sets_the_world, goes_into_modes, sets_the_default_dtype),
+        *(
+            writes_its_input,
+            registers_hooks,
+            changes_modes,
+            draws,
+            sets_process_settings,
+            enters_modes,
+            sets_the_default_dtype,
+        ),
     )
 }
 
 
-# ------------------------------------------------------------ pictures
-def picture(*things: Any) -> dict[str, object]:
+# ------------------------------------------------------------ states
+def object_state(*things: Any) -> dict[str, object]:
     """All that these things hold: of modules by their paths, of anything else by its position."""
     found: dict[str, object] = {}
     for index, thing in enumerate(things):
         for path, module in thing.named_modules() if isinstance(thing, nn.Module) else [("", thing)]:
             for name, value in vars(module).items() if isinstance(module, nn.Module) else [("", module)]:
-                found[f"{index} {path} {name}"] = remembered(value)
-    found["classes"] = Mischievous.passes, Memory.shared
+                found[f"{index} {path} {name}"] = plain_state(value)
+    found["classes"] = SideEffectModel.passes, Cache.shared
     return found
 
 
-def remembered(value: Any) -> object:
+def plain_state(value: Any) -> object:
     """Plain values as they are; everything else by its identity and what it holds."""
     if isinstance(value, (bool, int, float, str, bytes, bytearray, type(None))):
         return value if not isinstance(value, bytearray) else (id(value), bytes(value))
     if isinstance(value, Tensor):
         return digest(value)
     if isinstance(value, (list, tuple, deque)):
-        return id(value), [remembered(item) for item in value]
+        return id(value), [plain_state(item) for item in value]
     if isinstance(value, dict):
-        return id(value), [(str(key), remembered(item)) for key, item in value.items()]
-    if isinstance(value, (Memory, SimpleNamespace)):
-        return id(value), remembered(vars(value))
+        return id(value), [(str(key), plain_state(item)) for key, item in value.items()]
+    if isinstance(value, (Cache, SimpleNamespace)):
+        return id(value), plain_state(vars(value))
     if isinstance(value, nn.Module):
-        return id(value), type(value), [remembered(item) for item in vars(value).values()]
+        return id(value), type(value), [plain_state(item) for item in vars(value).values()]
     return id(value), state(value)
 
 
@@ -287,9 +296,9 @@ def digest(tensor: Tensor) -> tuple[object, ...]:
     return id(tensor), where, tensor._version, tensor.requires_grad, contents, gradient, hooks
 
 
-def world() -> dict[str, object]:
+def process_state() -> dict[str, object]:
     """The process: modes, settings, generators, hooks, and what an analysis puts its own functions in place of."""
-    hooks = [value for name, value in vars(everywhere).items() if name.startswith("_global_") and "hook" in name]
+    hooks = [value for name, value in vars(module_hooks).items() if name.startswith("_global_") and "hook" in name]
     methods = ("__call__", "__setattr__", "__delattr__", "register_buffer", "register_parameter", "add_module")
     return {
         "modes": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()),

@@ -7,13 +7,13 @@ import torch
 
 import archscope
 from archscope.report import Report
-from tests.record.machines import MACHINES, Machine
+from tests.record.model_cases import MODEL_CASES, ModelCase
 from tests.record.programs import PROGRAMS
 from tests.record.runs import total, traced
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore")]
 
-TABLE = MACHINES | PROGRAMS
+TABLE = MODEL_CASES | PROGRAMS
 
 NO_INFERENCE = {"linear with sparse weight"}
 """Torch itself refuses these tensors under inference mode."""
@@ -28,8 +28,8 @@ def there(request: pytest.FixtureRequest) -> None:
         pytest.skip("this torch has no grouped products in its functions")
 
 
-def summarized(machine: Machine) -> Report:
-    module, args = machine.make()
+def summarized(case: ModelCase) -> Report:
+    module, args = case.make()
     return archscope.summarize(module, args=args)
 
 
@@ -38,7 +38,7 @@ def found(report: Report) -> tuple[int | None, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_machine_costs_its_products(name: str) -> None:
+def test_a_model_costs_its_products(name: str) -> None:
     assert found(summarized(TABLE[name])) == (TABLE[name].macs, TABLE[name].unpriced)
 
 

@@ -1,4 +1,4 @@
-"""Functions, tensors and modules of a program's own, each with its multiply-adds worked out by hand."""
+"""Custom functions, tensor classes and modules, each with its multiply-adds worked out by hand."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_map
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
-from tests.record.machines import t
-from tests.record.ways import A, B, Runs, Way, linear, runs, way
+from tests.record.model_cases import t
+from tests.record.program_cases import A, B, ProgramCase, Runs, function_case, linear, module_case
 
 
 class Product(torch.autograd.Function):
@@ -35,8 +35,8 @@ class Product(torch.autograd.Function):
         return torch.matmul(x, w), 0
 
 
-class There(torch.autograd.Function):
-    """A product and back, by way of another."""
+class Composed(torch.autograd.Function):
+    """Two products, the first of them by another custom function."""
 
     @staticmethod
     def forward(context: Any, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -125,34 +125,38 @@ def around() -> nn.Module:
     return Runs(lambda m, x: fc(x))
 
 
-OWN: dict[str, Way] = {
-    "custom function": runs(24, lambda m, a, b: Product.apply(a, b), A, B),
-    "custom function, nested": runs(48, lambda m, a, b: There.apply(a, b), A, B),
-    "custom function under vmap": runs(
+CUSTOM_CASES: dict[str, ProgramCase] = {
+    "custom function": function_case(24, lambda m, a, b: Product.apply(a, b), A, B),
+    "custom function, nested": function_case(48, lambda m, a, b: Composed.apply(a, b), A, B),
+    "custom function under vmap": function_case(
         5 * 24, lambda m, a, b: vmap(Product.apply, in_dims=(0, None))(a, b), t(5, 2, 3), B
     ),
-    "custom function, mapped by rule": runs(
+    "custom function, mapped by rule": function_case(
         5 * 24, lambda m, a, b: vmap(Mapped.apply, in_dims=(0, None))(a, b), t(5, 2, 3), B
     ),
-    "checkpoint": runs(24, lambda m, x: checkpoint(m.fc, x, use_reentrant=False), A, fc=linear),
-    "checkpoint, reentrant": runs(24, lambda m, x: checkpoint(m.fc, x, use_reentrant=True), A, fc=linear),
-    "checkpoint of a sequence": runs(
+    "checkpoint": function_case(24, lambda m, x: checkpoint(m.fc, x, use_reentrant=False), A, fc=linear),
+    "checkpoint, reentrant": function_case(24, lambda m, x: checkpoint(m.fc, x, use_reentrant=True), A, fc=linear),
+    "checkpoint of a sequence": function_case(
         24 + 32,
         lambda m, x: checkpoint_sequential(m.parts, 2, x, use_reentrant=False),
         A,
         parts=lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4)),
     ),
-    "data parallel": way(24, lambda: nn.DataParallel(linear()), A),
-    "data parallel submodule": way(24, lambda: nn.Sequential(nn.DataParallel(linear())), A),
-    "cached parametrisation": runs(48, cached, A, fc=lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))),
-    "subclass with a forward": way(24 + 32, lambda: nn.Sequential(Scaled(3, 4)), A),
-    "bound method": runs(24, lambda m, x: m.fc.forward(x), A, fc=linear),
-    "functions only": runs(24, lambda m, a, b: F.linear(a, b.t()), A, B),
-    "tensors with functions of their own": runs(2 * 24, lambda m, a, b: torch.mm(a.as_subclass(Doubled), b), A, B),
-    "tensors that wrap others": runs(24, lambda m, x: m.fc(Wrapped(x)).inner, A, fc=linear, meta=False),
-    "no tensors": runs(24, lambda m, a, b: torch.mm(Quantity(a), b).value, A, B),
-    "made in forward": runs(24, lambda m, x: nn.Linear(3, 4)(x), A, meta=False),
-    "held by a list": runs(24, lambda m, x: m.parts[0](x), A, parts=lambda: [linear()], meta=False),
-    "held by a closure": way(24, around, A, meta=False),
-    "functions switched off": runs(24, switched_off, A, fc=linear),
+    "data parallel": module_case(24, lambda: nn.DataParallel(linear()), A),
+    "data parallel submodule": module_case(24, lambda: nn.Sequential(nn.DataParallel(linear())), A),
+    "cached parametrisation": function_case(
+        48, cached, A, fc=lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))
+    ),
+    "subclass with a forward": module_case(24 + 32, lambda: nn.Sequential(Scaled(3, 4)), A),
+    "bound method": function_case(24, lambda m, x: m.fc.forward(x), A, fc=linear),
+    "functions only": function_case(24, lambda m, a, b: F.linear(a, b.t()), A, B),
+    "tensors with functions of their own": function_case(
+        2 * 24, lambda m, a, b: torch.mm(a.as_subclass(Doubled), b), A, B
+    ),
+    "tensors that wrap others": function_case(24, lambda m, x: m.fc(Wrapped(x)).inner, A, fc=linear, meta=False),
+    "no tensors": function_case(24, lambda m, a, b: torch.mm(Quantity(a), b).value, A, B),
+    "made in forward": function_case(24, lambda m, x: nn.Linear(3, 4)(x), A, meta=False),
+    "held by a list": function_case(24, lambda m, x: m.parts[0](x), A, parts=lambda: [linear()], meta=False),
+    "held by a closure": module_case(24, around, A, meta=False),
+    "functions switched off": function_case(24, switched_off, A, fc=linear),
 }
