@@ -110,6 +110,13 @@ def test_whatever_makes_a_tensor_is_refused(call: str) -> None:
     assert "that Makes makes needs at least" in refused(lambda: archscope.summarize(Makes, (1, 2)))
 
 
+def test_a_default_device_that_was_set_and_unset_is_no_hindrance() -> None:
+    """Before torch 2.9 torch.get_default_device() raises then."""
+    torch.set_default_device("cpu")
+    torch.set_default_device(None)
+    assert archscope.summarize(nn.Flatten, (1, 2)).ok
+
+
 class Many(nn.Module):
     """40 tensors of 4 MB each, of which `kept` live at once."""
 

@@ -82,7 +82,8 @@ def tensor_request(
     if not size or not all(type(n) is int for n in size):
         return 0, "", ()
     dtype = kwargs.get("dtype") or (like.dtype if like is not None else torch.get_default_dtype())
-    device = torch.device(kwargs.get("device") or (like.device if like is not None else torch.get_default_device()))
+    # not torch.get_default_device(): before torch 2.9 it raises after set_default_device(None)
+    device = torch.device(kwargs.get("device") or (like if like is not None else torch.empty(0)).device)
     return math.prod(size) * dtype.itemsize, str(device), tuple(size)
 
 

@@ -8,17 +8,21 @@ Run by hand, some minutes. The page is Markdown; a model that disagrees is shown
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 import archscope
-from tests.truth import cases, test_timm, test_torchvision, test_tutorials
+from tests.record.snapshots import changed_by_analysis
+from tests.sequence import WAYS
+from tests.truth import cases, test_observed, test_timm, test_torchvision, test_tutorials
 from tests.truth.building import built
 from tests.truth.packages import package
 from tests.truth.witness import counted, parameters
@@ -37,6 +41,10 @@ tests of `tests/truth` hold the same models to the same figures; without the pac
   recurrent layers and encoders are switched off, and products that it does not know (of vectors, of groups, of
   distances) have a formula by hand. It must be equal exactly; so must the parameters, each distinct one once.
 * The tutorials: counted by hand.
+* Observed models: small ones of the three libraries run under the recorder, in evaluation, in training with the
+  backward pass, and under autocast. `operators` says how often the same operators of aten ran as without the recorder,
+  in the same order, on the same shapes; `unchanged` how often every tensor (value, version, gradient), every object
+  that an argument reaches and every table of a layer was afterwards what it was before.
 
 `≥` stands before multiply-adds where a part has no price; the line below the table says which and why.
 """
@@ -73,7 +81,55 @@ def main() -> None:
         found = list(told(models))
         lines += found
         print("\n".join(section(title, other, found)))
-    sys.exit(not all(line.agrees for line in lines))
+    runs = [observe(library) for library in test_observed.LIBRARIES]
+    print("\n".join(observed_section(runs)))
+    sys.exit(not all(line.agrees for line in lines) or any(run.differing for run in runs))
+
+
+@dataclass(frozen=True)
+class ObservedRuns:
+    """The models of a library that were observed. failed: the runs that the model by itself ends with an error.
+    differing: the runs with other operators, or after which something had changed.
+    """
+
+    library: str
+    models: int
+    same_operators: int
+    unchanged: int
+    failed: int
+    differing: tuple[str, ...]
+
+    def row(self) -> str:
+        cells = (self.library, self.models, self.same_operators, self.unchanged, self.failed, len(self.differing))
+        return f"| {' | '.join(map(str, cells))} |"
+
+
+def observe(library: str) -> ObservedRuns:
+    """Return how the models of a library run under the recorder, in every mode."""
+    make, names = test_observed.LIBRARIES[library]
+    same_operators = unchanged = failed = 0
+    differing: list[str] = []
+    for name, way in itertools.product(names, WAYS):
+        print(f"{library} {name} {way}", file=sys.stderr)
+        try:
+            same = test_observed.runs_as_alone(partial(make, name), way)
+        except (RuntimeError, TypeError, ValueError):
+            failed += 1
+        else:
+            same_operators += same
+            differing += [f"{name}, {way}: operators"] * (not same)
+        changed = changed_by_analysis(*make(name), way)
+        unchanged += not changed
+        differing += [f"{name}, {way}: {', '.join(changed)}"] if changed else []
+    return ObservedRuns(library, len(names), same_operators, unchanged, failed, tuple(differing))
+
+
+def observed_section(runs: Iterable[ObservedRuns]) -> Iterator[str]:
+    yield "\n## Observed models\n"
+    yield "| library | models | operators | unchanged | do not run so by themselves | differ |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    yield from (run.row() for run in runs)
+    yield from (f"\n{text}" for run in runs for text in run.differing)
 
 
 def versions() -> Iterator[str]:
