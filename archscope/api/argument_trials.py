@@ -49,7 +49,7 @@ def disagreeing_sizes(diagnosis: Diagnosis) -> Iterator[set[int]]:
     """Yield the sizes of all operands on each axis in conflict; for a layer, the declared and the actual size."""
     mismatch, wrong = diagnosis.mismatch, diagnosis.mismatch.wrong_argument
     if mismatch.kind == "layer" and wrong is not None:
-        yield {one for one in (wrong.given, wrong.needed) if type(one) is int}
+        yield {size for size in (wrong.given, wrong.needed) if type(size) is int}
     for axis in mismatch.axes if len(diagnosis.operands) > 1 else ():
         own = [(op, at) for op in diagnosis.operands for at in own_axes(op, [axis], mismatch)]
         yield {op.value.shape[at] for op, at in own}

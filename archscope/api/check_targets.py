@@ -44,8 +44,8 @@ def compare(*wanted: Any, against: str | None = None, **options: Any) -> Compari
 
 def _named_targets(target: Any) -> Iterator[tuple[str, Any]]:
     """Yield each target with its name, or with "" if it has none; variants of a named spec get names of their own."""
-    for name, one in target.items() if isinstance(target, Mapping) else [("", target)]:
-        found: list[Any] = variants(one) if isinstance(one, str) else [one]
+    for name, value in target.items() if isinstance(target, Mapping) else [("", target)]:
+        found: list[Any] = variants(value) if isinstance(value, str) else [value]
         for variant in found:
             parts = split_target(variant) if isinstance(variant, str) else None
             title = f"{name}:{parts[1]}" if parts and len(found) > 1 else str(name)
@@ -101,7 +101,7 @@ def _check_keep_going(target: Any, policy: CheckPolicy, options: Mapping[str, An
     try:
         each = list(expand_folders([target]))
         if each != [target]:
-            return [checked for one in each for checked in _check_keep_going(one, policy, options)]
+            return [checked for name in each for checked in _check_keep_going(name, policy, options)]
         return _check_target(target, policy, options)
     except UsageError as error:
         return [Checked(str(target), (Finding("spec", "error", error.message, help=error.help),))]
@@ -128,8 +128,8 @@ def _check_spec(target: str, policy: CheckPolicy, options: Mapping[str, Any]) ->
     except SpecError as error:
         return [policy.check_result(target, CheckRun(_problem_findings(error)), error.sources)]
     fixes = SpecFixes(session)
-    ran = [(one, _run_spec(one, policy, session, fixes)) for one in session.targets] or [(target, CheckRun())]
-    return [policy.check_result(one, run, session.library.sources) for one, run in ran]
+    ran = [(name, _run_spec(name, policy, session, fixes)) for name in session.targets] or [(target, CheckRun())]
+    return [policy.check_result(name, run, session.library.sources) for name, run in ran]
 
 
 def _problem_findings(error: SpecError) -> tuple[Finding, ...]:
@@ -162,24 +162,14 @@ def _run_python_target(target: Any, policy: CheckPolicy, options: Mapping[str, A
     except ForwardError as error:
         report = error.report  # type: ignore[assignment]  # errors.py does not import Report
         judged = policy.evaluate(report)
-    ignored = (
-        () if is_constructed_here(target) else ignored_argument_findings(target)
-    )  # a constructed module is not kept: its report has these findings
-    found = _with_module_fixes(target, report, options)
-    return CheckRun((*found, *ignored, *judged), with_request(report, target, options))
-
-
-def is_constructed_here(target: Any) -> bool:
-    """Return whether a Python target is constructed by archscope, and is no live module of the caller."""
     from archscope import targets
 
-    return isinstance(target, (str, os.PathLike)) or targets.is_factory(target)
+    is_constructed_here = isinstance(target, (str, os.PathLike)) or targets.is_factory(target)
+    # a constructed module is not kept: its report has these findings
+    ignored = () if is_constructed_here else ignored_argument_findings(target)
+    found = report.findings
+    if report.trace.mismatches or report.trace.failure:
+        from archscope.api.module_fixes import with_module_fixes
 
-
-def _with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """Return the findings of a Python target, its conflicts with the fixes of layers that passed a trial."""
-    if not (report.trace.mismatches or report.trace.failure):
-        return report.findings
-    from archscope.api.module_fixes import with_module_fixes
-
-    return with_module_fixes(target, report, options)
+        found = with_module_fixes(target, report, options)
+    return CheckRun((*found, *ignored, *judged), with_request(report, target, options))

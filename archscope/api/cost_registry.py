@@ -56,7 +56,9 @@ class CostRegistry:
             shown = operator in own and any(operator_name(kernel.name) == operator for kernel in row.kernels)
             if operator in functions and not shown:
                 found[row.function] = functions[operator]
-                row = single_kernel_row(row)
+                # the function is the only kernel of the row
+                shapes = tuple(operand.value.shape for operand in row.inputs), tuple(out.shape for out in row.outputs)
+                row = row._replace(kernels=(Kernel(row.function, *shapes, row.attributes),))
             priced_rows.append(row)
         return price_rows(priced_rows, found)
 
@@ -76,12 +78,6 @@ def operator_name(name: str) -> str:
     if not plain.startswith("aten.") or plain.startswith("aten._"):
         return plain
     return ".".join(plain.split(".")[:2]).removesuffix("_")
-
-
-def single_kernel_row(row: Row) -> Row:
-    """Return the row with its function as its only kernel."""
-    shapes = tuple(operand.value.shape for operand in row.inputs), tuple(value.shape for value in row.outputs)
-    return row._replace(kernels=(Kernel(row.function, *shapes, row.attributes),))
 
 
 COST_REGISTRY = CostRegistry()
@@ -126,8 +122,8 @@ def operation_name(op: Any) -> str:
     elif callable(op) and hasattr(op, "__name__"):
         name = plain_name(record.qualified_name(op))
         if not record.is_visible(op):
-            cure = "a function of torch's that it calls, or an operator made of it by torch.library.custom_op"
-            raise UsageError(f"a price of {name} has no effect: torch shows no call of it", cure)
+            suggestion = "a function of torch's that it calls, or an operator made of it by torch.library.custom_op"
+            raise UsageError(f"a price of {name} has no effect: torch shows no call of it", suggestion)
     else:
         raise UsageError(f"{op!r} is not an operation", 'torch.ops.mylib.attention, or its name: "mylib::attention"')
     if "." not in name:

@@ -6,7 +6,7 @@ Conv2d of float32, given float16       → input=(1, 3, 32, 32)
 
 from __future__ import annotations
 
-from archscope.checks.conflicts.refused_calls import RefusedCall, explain_refusal
+from archscope.checks.conflicts.refused_calls import explain_refusal
 from archscope.trace import Operand, Trace
 
 FLOAT_DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -22,21 +22,17 @@ def input_dtype_help(trace: Trace, *, made: bool, live: bool) -> str:
     if refusal is None or not refusal.wanted or trace.failure is None:
         return ""
     given = trace.failure.operands[0]
-    if given.value.id not in {one.value.id for one in trace.inputs}:
+    if given.value.id not in {operand.value.id for operand in trace.inputs}:
         return ""
     if not made:
         return "" if refusal.rows else f"{given.source}.to(torch.{refusal.wanted})"
     if refusal.wanted in FLOAT_DTYPES:
         return float_dtype_help(trace, given, refusal.wanted, live=live)
-    what = f"holds numbers from 0 to {refusal.rows - 1}" if refusal.rows else "holds whole numbers"
-    return f"{input_option_help(trace, given, refusal)} {what}"
-
-
-def input_option_help(trace: Trace, given: Operand, refusal: RefusedCall) -> str:
-    """Return an option such as `input=("int64", (1, 12), (0, 100))`; with several inputs, by the name of this one."""
-    reach = f", (0, {refusal.rows})" if refusal.rows else ""
-    whole = f'("{refusal.wanted}", {given.value.shape}{reach})'
-    return f"input={whole}" if len(trace.inputs) == 1 else f"{given.source} as {whole}"
+    bounds = f", (0, {refusal.rows})" if refusal.rows else ""
+    value = f'("{refusal.wanted}", {given.value.shape}{bounds})'
+    option = f"input={value}" if len(trace.inputs) == 1 else f"{given.source} as {value}"
+    contents = f"numbers from 0 to {refusal.rows - 1}" if refusal.rows else "whole numbers"
+    return f"{option} holds {contents}"
 
 
 def float_dtype_help(trace: Trace, given: Operand, wanted: str, *, live: bool) -> str:

@@ -47,7 +47,7 @@ def validate_keywords(*beside: Callable[..., Any]) -> Callable[[Callable[P, R]],
 
     def decorate(call: Callable[P, R]) -> Callable[P, R]:
         name = getattr(call, "__name__", "this")
-        known = frozenset(keyword for one in (call, *beside) for keyword in keyword_names(one))
+        known = frozenset(keyword for function in (call, *beside) for keyword in keyword_names(function))
 
         @wraps(call)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -109,7 +109,7 @@ class ModuleAtOtherSizes:
         if again is None:
             return findings
         places = {row: again.trace.rows[row].place for row in rows}
-        return tuple(replace(one, place=places.get(one.row)) if one.place is None else one for one in findings)
+        return tuple(replace(f, place=places.get(f.row)) if f.place is None else f for f in findings)
 
     def report_with_lines(self) -> Report:
         """Return the report; if there are conflicts, that of another run, which has the source lines of the functions

@@ -269,14 +269,18 @@ class ModuleFixSearch:
 
     # ------------------------------------------------------------ trials
     def _layer_fixes(self, changes: Iterable[LayerChange], diagnosis: Diagnosis | None) -> list[Fix]:
-        """Return the best fixes, three at most."""
+        """Return the best fixes, three at most, among those that leave the fewest conflicts."""
         passed: list[PassedTrial] = []
         for change in islice(changes, self._max_trials()):
-            one = next(filter(None, (self._run_trial(trial, diagnosis) for trial in self._trials(change))), None)
-            passed += [one] if one is not None else []
-            if sum(not one.named and not one.has_untouched_layers for one in passed) == MAX_OFFERED_FIXES:
+            first = next(filter(None, (self._run_trial(trial, diagnosis) for trial in self._trials(change))), None)
+            passed += [first] if first is not None else []
+            if sum(not trial.named and not trial.has_untouched_layers for trial in passed) == MAX_OFFERED_FIXES:
                 break
-        best = sorted(with_fewest_conflicts(passed), key=lambda one: one.rank)[:MAX_OFFERED_FIXES]
+        # those that a source line cannot express only if there are no others
+        expressible = [trial for trial in passed if not trial.has_untouched_layers] or passed
+        least = min((trial.compared.left for trial in expressible), default=0)
+        fewest = [trial for trial in expressible if trial.compared.left == least]
+        best = sorted(fewest, key=lambda trial: trial.rank)[:MAX_OFFERED_FIXES]
         self.fixed_rows |= best[0].compared.fixed_rows if best else frozenset()
         return list(dict.fromkeys(map(self._make_fix, best)))
 
@@ -403,15 +407,6 @@ class ModuleFixSearch:
             text=constructor.as_written(text),
             leaves=passed.compared.left,
         )
-
-
-def with_fewest_conflicts(passed: Sequence[PassedTrial]) -> list[PassedTrial]:
-    """Return the trials that leave the fewest conflicts; those that a source line cannot express only if there are no
-    others.
-    """
-    expressible = [one for one in passed if not one.has_untouched_layers] or passed
-    least = min((one.compared.left for one in expressible), default=0)
-    return [one for one in expressible if one.compared.left == least]
 
 
 def counterpart_path(path: str, like: str, source: str) -> str | None:

@@ -28,6 +28,6 @@ def _parse_network_target(target: str) -> tuple[str, str | None]:
     """Return a file, and the variant that a target names. Raises UsageError."""
     parts = split_target(target)
     if parts is None:
-        cure = suggest_network(target.partition(":")[0]) or "name a .yaml file or a folder of them"
-        raise UsageError(f"{target!r} is not a spec, so it has no variants", cure)
+        suggestion = suggest_network(target.partition(":")[0]) or "name a .yaml file or a folder of them"
+        raise UsageError(f"{target!r} is not a spec, so it has no variants", suggestion)
     return spec_file_name(parts[0]), parts[1]

@@ -5,7 +5,7 @@ SpecSession, edit → each other variant, compiled with and without the edit →
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ class OtherVariants:
 
         every: try all valid variants, and not only a sample of many.
         """
+        from archscope.checks.conflicts.edit_verdict import find_step_changes
+
         others = [other for other in self.session.all_targets if other != target]
         tried = others if every else others[:: max(-(-len(others) // VARIANT_SAMPLE), 1)]
         wrong, changes = 0, []
@@ -60,7 +62,8 @@ class OtherVariants:
                 return EditOutcome(breaks=True)
             wrong += after is None
             if before is not None and after is not None:
-                changes += [(other, change) for change in changed_steps(before, after, lines)]
+                steps = find_step_changes(compiled_net(before), compiled_net(after), lines)
+                changes += [(other, change) for change in steps]
         return EditOutcome(wrong=wrong, changes=tuple(changes))
 
     def is_sampled(self) -> bool:
@@ -84,13 +87,6 @@ class OtherVariants:
             costs = plan_costs(plan)
             return plan if costs is not None and all(meets_macs(costs, e) for e in plan.expected) else None
         return plan
-
-
-def changed_steps(before: Plan, after: Plan, lines: LineMap) -> Iterator[StepChange]:
-    """Yield the steps of a variant that an edit changes."""
-    from archscope.checks.conflicts.edit_verdict import find_step_changes
-
-    return find_step_changes(compiled_net(before), compiled_net(after), lines)
 
 
 def format_step_changes(changes: Iterable[tuple[str, StepChange]]) -> Sequence[str]:

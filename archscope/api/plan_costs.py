@@ -35,17 +35,13 @@ class PlanCosts:
         from archscope.compile import count_block_uses
 
         if id(block) not in self._sums:
-            parts = [
-                self._own[id(block)],
-                *(scale_macs(self._block_macs(inner), count) for inner, count in count_block_uses(block)),
-            ]
+            parts = [self._own[id(block)]]
+            for inner, count in count_block_uses(block):
+                macs = self._block_macs(inner)
+                parts.append(None if macs is None else macs * count)
             known = [part for part in parts if part is not None]
             self._sums[id(block)] = sum(known) if len(known) == len(parts) else None
         return self._sums[id(block)]
-
-
-def scale_macs(macs: int | None, count: int) -> int | None:
-    return None if macs is None else macs * count
 
 
 @with_gc_paused

@@ -62,19 +62,19 @@ def again(
 
 def read_request(document: Report | Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
     """Return the target and options in a document. Raises UsageError."""
-    cure = "archscope summary TARGET --format json -o report.json makes one"
+    suggestion = "archscope summary TARGET --format json -o report.json makes one"
     if isinstance(document, Report):
         document = {} if document.request is None else {"asked": document.request.to_dict()}
     if not isinstance(document, Mapping | str | os.PathLike):
         raise UsageError(
-            f"a document is a report, its JSON or the file that holds it, not {short_repr(document)}", cure
+            f"a document is a report, its JSON or the file that holds it, not {short_repr(document)}", suggestion
         )
     if not isinstance(document, Mapping):
         try:
             document = json.loads(read_plain_file(document, most=MAX_DOCUMENT_BYTES))
         except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f"{document} holds no report: {error}", cure) from None
+            raise UsageError(f"{document} holds no report: {error}", suggestion) from None
     request = document.get("asked") if isinstance(document, Mapping) else None
     if not isinstance(request, Mapping) or "target" not in request or "unsaid" not in request:
-        raise UsageError("this document does not say how its report was asked for", cure)
+        raise UsageError("this document does not say how its report was asked for", suggestion)
     return request

@@ -108,7 +108,7 @@ class SourceFixSearch:
         ):
             trial = self.try_edit(edit, diagnosis, number)
             passed += [trial] if trial is not None else []
-            done = [one for one in passed if not any(one.rank[:2])]
+            done = [known for known in passed if not any(known.rank[:2])]
             patience -= bool(done) and not edit.guess
             if (
                 not patience
@@ -117,24 +117,24 @@ class SourceFixSearch:
                 or self.spent > MAX_SEARCH_SECONDS
             ):
                 break
-        if sum(one.edit.is_other_value for one in passed) > 1:
-            passed = [one for one in passed if not one.edit.is_other_value]
-        best = self.best_trials(sorted(passed, key=lambda one: one.rank))
+        if sum(trial.edit.is_other_value for trial in passed) > 1:
+            passed = [trial for trial in passed if not trial.edit.is_other_value]
+        best = self.best_trials(sorted(passed, key=lambda trial: trial.rank))
         if not best:
             return [], frozenset(), diagnosis.cause
         first = best[0]
         shown = first.edit.cause or CAUSE_OF_ARGUMENT.get(first.edit.argument, "")
         cause = more_precise_cause(shown, diagnosis.cause) if not first.compared.left else diagnosis.cause
-        return [make_fix(one) for one in best], first.compared.fixed_rows, cause
+        return [make_fix(trial) for trial in best], first.compared.fixed_rows, cause
 
     def best_trials(self, passed: Sequence[SourceTrial]) -> list[SourceTrial]:
         """Return the first trial, and those that leave as few conflicts and give a net of about the same size and
         cost.
         """
-        alike = [one for one in passed if one.rank[:2] == passed[0].rank[:2]]
+        alike = [trial for trial in passed if trial.rank[:2] == passed[0].rank[:2]]
         total = self.report.total
-        near = [one for one in alike if is_similar_change(one.params, alike[0].params, total.params)]
-        near = [one for one in near if is_similar_change(one.macs, alike[0].macs, total.known)]
+        near = [trial for trial in alike if is_similar_change(trial.params, alike[0].params, total.params)]
+        near = [trial for trial in near if is_similar_change(trial.macs, alike[0].macs, total.known)]
         return near[:1] if near and near[0].edit.own else near[:MAX_OFFERED_FIXES]
 
     @property
@@ -224,14 +224,13 @@ class SourceFixSearch:
             calls = self.proposals.calls_of(path)
             inner = [number for number, place in enumerate(calls) if place.function is edit.enclosing]
             outer = calls[inner[-1] + 1 :] if inner else ()
-            groups.setdefault(tuple((one.file.name, one.node.lineno, one.node.col_offset) for one in outer), []).append(
-                path
-            )
+            places = tuple((call.file.name, call.node.lineno, call.node.col_offset) for call in outer)
+            groups.setdefault(places, []).append(path)
         layer = diagnosis.mismatch.kind == "layer"
         part = set(self.proposals.layer_paths(diagnosis)) if not layer else set()
-        cured = (m.site.path for m in self.report.trace.mismatches if m.row in found.fixed_rows)
-        sites = [site for site in (diagnosis.mismatch.site.path, *diagnosis.also, *cured) if site]
-        blocks = tuple(f"{one}." for site in sites if (one := parent_paths(site)[1] if layer else site))
+        resolved = (m.site.path for m in self.report.trace.mismatches if m.row in found.fixed_rows)
+        sites = [site for site in (diagnosis.mismatch.site.path, *diagnosis.also, *resolved) if site]
+        blocks = tuple(f"{path}." for site in sites if (path := parent_paths(site)[1] if layer else site))
         takes_part = [
             any(path in part or path in sites or path.startswith(blocks) for path in group) for group in groups.values()
         ]
@@ -250,9 +249,9 @@ class SourceFixSearch:
         methods = (value for name, value in vars(type(module)).items() if name != "__init__")
         found = (self.rebuilder.sources.definition(method) for method in methods if isinstance(method, FunctionType))
         return any(
-            one.file is edit.file and one.node.lineno <= edit.call.lineno <= (one.node.end_lineno or 0)
-            for one in found
-            if one is not None
+            method.file is edit.file and method.node.lineno <= edit.call.lineno <= (method.node.end_lineno or 0)
+            for method in found
+            if method is not None
         )
 
     def enclosing_module(self, row: Row) -> str:
@@ -281,7 +280,7 @@ def is_changed_layer(old: Any, new: Any) -> bool:
         return True
     if targets.is_torch_layer(old) and targets.is_torch_layer(new):
         return targets.present_arguments(old) != targets.present_arguments(new)
-    shapes = ([tuple(p.shape) for p in one.parameters(recurse=False)] for one in (old, new))
+    shapes = ([tuple(p.shape) for p in module.parameters(recurse=False)] for module in (old, new))
     return next(shapes) != next(shapes)
 
 

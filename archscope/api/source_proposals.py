@@ -164,11 +164,11 @@ class SourceProposals:
         paths = [path for path in (*parent_paths(diagnosis.mismatch.site.path), *around) if path in self.layers]
         kinds = dict.fromkeys(type(self.layers[path]) for path in paths)
         methods = (value for kind in kinds for value in (kind.forward, *vars(kind).values()))
-        known = (self.rebuilder.sources.definition(one) for one in methods if isinstance(one, FunctionType))
-        found = [one for one in known if one is not None and one.node.name != "__init__"]
+        known = (self.rebuilder.sources.definition(method) for method in methods if isinstance(method, FunctionType))
+        found = [method for method in known if method is not None and method.node.name != "__init__"]
         files = {definition.file.display_name: definition.file for definition in found}
         file = files.get(place.file) if place is not None else None
-        own = function_at(file, place.line) if file is not None and place is not None else None
+        own = file.function_at(place.line) if file is not None and place is not None else None
         first = [(file, own)] if file is not None and own is not None else []
         return list({id(node): (file, node) for file, node in [*first, *((d.file, d.node) for d in found)]}.values())
 
@@ -176,13 +176,6 @@ class SourceProposals:
 def with_cause(cause: str, edits: Iterator[SourceEdit]) -> Iterator[SourceEdit]:
     """Return the edits, each with the cause that it shows if it resolves the conflict."""
     return (replace(edit, cause=cause) for edit in edits)
-
-
-def function_at(file: SourceFile, line: int) -> ast.FunctionDef | None:
-    """Return the innermost function that contains a line."""
-    nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.FunctionDef)]
-    around = [node for node in nodes if node.lineno <= line <= (node.end_lineno or 0)]
-    return max(around, key=lambda node: node.lineno, default=None)
 
 
 def parent_paths(path: str) -> list[str]:

@@ -202,13 +202,14 @@ class ProposalTrials:
             return None
         if not is_confirmed_by_run(self.report.trace.mismatches, costs.mismatches, self.scope, lines):
             return None
-        params, macs = figures_before(self.report, self.diagnosis, self.before.params)
+        params, macs_before = figures_before(self.report, self.diagnosis, self.before.params)
+        macs = costs.macs() if found.others_unchanged else None
         return FixCandidate(
             proposal,
             found,
             others=tuple(format_step_changes(others.changes)),
             params=plan.parameter_count - params if found.others_unchanged else None,
-            macs=optional_difference(costs.macs(), macs) if found.others_unchanged else None,
+            macs=None if macs is None or macs_before is None else macs - macs_before,
             wrong=others.wrong,
         )
 
@@ -292,7 +293,3 @@ def figures_before(report: Report, diagnosis: Diagnosis, params: int) -> tuple[i
     rows = [row for row in report.rows if row.path in (path, *diagnosis.also)]
     macs = report.total.macs
     return params - sum(row.params for row in rows), None if macs is None else macs - sum(row.macs or 0 for row in rows)
-
-
-def optional_difference(after: int | None, before: int | None) -> int | None:
-    return None if after is None or before is None else after - before

@@ -85,8 +85,8 @@ def split_target(target: Any) -> tuple[str, str | None] | None:
         return None
     text = os.fspath(target)
     if SPEC_TEXT.search(text) and not os.path.exists(text):
-        cure = "write it to a file and name that; or name a file and give its text: " + 'texts={"net.yaml": text}'
-        raise UsageError(f"a target is the name of a file, and this is its text: {units.short_repr(text)}", cure)
+        suggestion = "write it to a file and name that; or name a file and give its text: " + 'texts={"net.yaml": text}'
+        raise UsageError(f"a target is the name of a file, and this is its text: {units.short_repr(text)}", suggestion)
     if text.startswith(bundled_networks.TARGET_PREFIX):
         return bundled_networks.split_target(text)
     match = SPEC_TARGET.fullmatch(text)
@@ -205,15 +205,17 @@ def _input_overrides(input: Any, names: Sequence[str]) -> list[InputOverride]:
 
 def _parse_shape_and_dtype(value: Any) -> tuple[tuple[int, ...], str]:
     value = as_shapes(value)
-    cure = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
+    suggestion = 'for example (1, 3, 224, 224), or ("int64", (1, 128))'
     if isinstance(value, str) or not isinstance(value, Sequence):
         ranged = isinstance(value, Mapping) and "shape" in value
-        raise _range_error() if ranged else UsageError(f"an input is a shape, not {units.short_repr(value)}", cure)
+        raise (
+            _range_error() if ranged else UsageError(f"an input is a shape, not {units.short_repr(value)}", suggestion)
+        )
     if len(value) == 3 and isinstance(value[0], str):
         raise _range_error()
     dtype, shape = value if len(value) == 2 and isinstance(value[0], str) else ("", value)
     if not isinstance(shape, Sequence) or not all(isinstance(n, Integral) and int(n) >= 0 for n in shape):
-        raise UsageError(f"an input is a shape, not {units.short_repr(value)}", cure)
+        raise UsageError(f"an input is a shape, not {units.short_repr(value)}", suggestion)
     return tuple(int(n) for n in shape), dtype
 
 

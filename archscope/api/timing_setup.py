@@ -175,7 +175,10 @@ def _prepare_module(
         return predict_memory(recorded(*there).trace, optimizer=how.optimizer_name)
 
     report = recorded(target_module, args, kwargs, extra_context=watch.attach)
-    _refuse_mismatches(report)
+    if report.trace.mismatches:  # such a model does not run
+        finding = next(finding for finding in report.findings if finding.level == "error")
+        where = finding.place or Span(report.target, 0, 0)
+        raise ForwardError(Problem(where, finding.message, "archscope check shows where the shapes differ"), report)
     predict = None if target_module.live or given.input is None or given.has_call_arguments else on_meta
     return PreparedTiming(
         target_module.module, (args, kwargs), report, place, target_module.live, watch.row_map, predict
@@ -205,11 +208,3 @@ class RowMapHolder:
 
         self.row_map = CallRowMap(recorder)
         return self.row_map
-
-
-def _refuse_mismatches(report: Report) -> None:
-    """Raise ForwardError if operands do not fit: such a model does not run."""
-    if report.trace.mismatches:
-        finding = next(finding for finding in report.findings if finding.level == "error")
-        where = finding.place or Span(report.target, 0, 0)
-        raise ForwardError(Problem(where, finding.message, "archscope check shows where the shapes differ"), report)

@@ -85,7 +85,10 @@ def time_grid(
     cells = [(size, kind) for kind in dtype for size in batch]
     if not cells:
         raise UsageError("there is no batch size, or no dtype, to time", "batch=(1, 8)")
-    _refuse_unknown_dtypes(dtype)
+    from archscope import targets
+
+    for kind in dtype:
+        targets.resolve_dtype(kind)  # an unknown one is refused before anything is measured
     ask: ShareProgress = options.pop("ask", lambda _: None)
     timings: list[Timing] = []
     refused: list[str] = []
@@ -107,27 +110,6 @@ def time_grid(
     return Grid(tuple(timings), len(cells), tuple(refused), views.sheet_views(grids.grid_sheet))
 
 
-def _refuse_many_threads(threads: int | None) -> None:
-    """Raise UsageError for an invalid number of threads."""
-    most = 16 * (os.cpu_count() or 1)
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
-        raise UsageError(f"{threads!r} threads on {os.cpu_count()} cores", f"from 1 to {most}")
-
-
-def _refuse_unknown_optimizer(name: str | None) -> None:
-    """Raise UsageError for an unknown optimizer."""
-    if name is not None and name not in OPTIMIZERS:
-        raise UsageError(f"unknown optimizer {name!r}", did_you_mean(str(name), OPTIMIZERS) or ", ".join(OPTIMIZERS))
-
-
-def _refuse_unknown_dtypes(dtypes: Sequence[str | None]) -> None:
-    """Raise UsageError for an unknown dtype, before anything is measured."""
-    from archscope import targets
-
-    for dtype in dtypes:
-        targets.resolve_dtype(dtype)
-
-
 def _share_of_cell(ask: ShareProgress, done: int, of: int) -> ShareProgress:
     return lambda share: ask((done + share) / of)
 
@@ -142,9 +124,14 @@ def _parse_timing_options(options: Mapping[str, Any]) -> TimingOptions:
     parsed = TimingOptions(**options)
     if not isinstance(parsed.seconds, int | float) or not 0 < parsed.seconds < math.inf:
         raise UsageError(f"a budget of {parsed.seconds!r} seconds measures nothing", "seconds=5")
-    _refuse_many_threads(parsed.threads)
-    _refuse_unknown_optimizer(parsed.optimizer)
-    if parsed.optimizer is not None and not parsed.train:
+    most = 16 * (os.cpu_count() or 1)
+    threads, optimizer = parsed.threads, parsed.optimizer
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= most):
+        raise UsageError(f"{threads!r} threads on {os.cpu_count()} cores", f"from 1 to {most}")
+    if optimizer is not None and optimizer not in OPTIMIZERS:
+        suggestion = did_you_mean(str(optimizer), OPTIMIZERS) or ", ".join(OPTIMIZERS)
+        raise UsageError(f"unknown optimizer {optimizer!r}", suggestion)
+    if optimizer is not None and not parsed.train:
         raise UsageError("an optimizer steps in training only", "train=True")
     return parsed
 
@@ -200,8 +187,8 @@ def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Mea
 
 def _timing_error(error: BaseException, report: Report) -> ForwardError:
     message, kind = " ".join(str(error).split())[:200], type(error).__name__
-    cure = 'optimizer="sgd"' if "sparse gradients" in message else ""
-    return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {message}", cure), report)
+    fix = 'optimizer="sgd"' if "sparse gradients" in message else ""
+    return ForwardError(Problem(Span(report.target, 0, 0), f"while it was timed: {kind}: {message}", fix), report)
 
 
 def _make_workload(prepared: PreparedTiming, how: TimingOptions) -> tuple[Workload, ShownOptions]:

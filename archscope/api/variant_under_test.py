@@ -125,7 +125,7 @@ class VariantUnderTest:
             return VariantVerdict(error_findings(error))
         return VariantVerdict(
             non_expectation_errors(report.findings),
-            {one: expectation_findings(one, report) for one in self.expected},
+            {expected: expectation_findings(expected, report) for expected in self.expected},
             report,
         )
 

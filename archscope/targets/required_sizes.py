@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from archscope.record.user_frame import raising_frame
-from archscope.targets.source_files import SourceCache, SourceFile
+from archscope.targets.source_files import SourceCache
 from archscope.targets.user_code_errors import condition_at, spans_line
 from archscope.targets.value_origins import static_value
 from archscope.trace import Operand, SizeCondition
@@ -27,13 +27,13 @@ def find_required_sizes(error: BaseException, local: Mapping[str, Operand]) -> t
     if frame is None or file is None or line is None:
         return ()
     condition = condition_at(file, line.tb_lineno)
-    function = enclosing_function(file, line.tb_lineno)
+    function = file.function_at(line.tb_lineno)
     if not isinstance(condition, ast.expr) or function is None:
         return ()
     asserts = any(isinstance(n, ast.Assert) and spans_line(n, line.tb_lineno) for n in ast.walk(function))
     every, names = condition_parts(condition, asserts=asserts), frame.f_locals
     found = [_required_size(part, function, names, local, asserts=asserts) for part in every]
-    wrong = tuple(one for one in found if one is not None and not is_satisfied(one))
+    wrong = tuple(size for size in found if size is not None and not is_satisfied(size))
     return wrong if None not in found else ()
 
 
@@ -146,10 +146,3 @@ def _shape_owner(node: ast.expr) -> str:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="size"), args=[], keywords=[]):
             return name
     return ""
-
-
-def enclosing_function(file: SourceFile, line: int) -> ast.FunctionDef | None:
-    """Return the innermost function that contains a line."""
-    nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.FunctionDef)]
-    around = [node for node in nodes if node.lineno <= line <= (node.end_lineno or 0)]
-    return max(around, key=lambda node: node.lineno, default=None)

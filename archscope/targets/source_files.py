@@ -48,6 +48,12 @@ class SourceFile:
         """The name of the file in reports."""
         return relative_path(self.name)
 
+    def function_at(self, line: int) -> ast.FunctionDef | None:
+        """Return the innermost function that contains a line."""
+        functions = [node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef)]
+        around = [node for node in functions if node.lineno <= line <= (node.end_lineno or 0)]
+        return max(around, key=lambda node: node.lineno, default=None)
+
     @cached_property
     def starts(self) -> list[int]:
         """The offset of every line."""
