@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from archscope.config import Config
     from archscope.errors import Span
     from archscope.report import Finding, Report
-    from archscope.spec.model import Expectation
+    from archscope.spec.spec_types import Expectation
 
 MARKER_LINE = "archscope: a check or an expectation of a spec"
 SUFFIXES = (".yaml", ".yml")

@@ -30,7 +30,7 @@ LAYERS: dict[str, int] = {
     "trace_index": 1,
     "cost": 1,
     "shape_errors": 1,
-    "layer_rules": 1,
+    "constructor_checks": 1,
     "sequence_order": 1,
     "planned_block": 1,
     "config": 1,
@@ -354,7 +354,7 @@ BAD = [
 ]
 GOOD = [
     (has_a_layer, "spec/parse.py", ""),
-    (imports_go_down, "spec/parse.py", "from archscope.spec.model import Spec\nfrom archscope.errors import Span"),
+    (imports_go_down, "spec/parse.py", "from archscope.spec.spec_types import Spec\nfrom archscope.errors import Span"),
     (imports_go_down, "cost.py", "from archscope.trace import Kernel"),
     (imports_go_down, "cli.py", "from archscope import api\nimport json"),
     (third_party_imports_are_allowed, "compile/walk.py", "import torch\nimport ast\nfrom archscope import errors"),

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from archscope.api.specs import compile_plan
+from archscope.api.spec_loading import compile_plan
 from archscope.api.summaries import summarize_plan
 from archscope.backends.cuda import CUDA_TRAITS
 from archscope.predicted_memory import PredictedMemory, find_fitting_batch, predict_memory, round_to_granule

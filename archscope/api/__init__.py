@@ -11,8 +11,8 @@ from archscope.api.crosschecks import cross_check
 from archscope.api.device_ceilings import device
 from archscope.api.network_list import networks
 from archscope.api.repairs import Repair, repair
-from archscope.api.requests import again
-from archscope.api.specs import build, compile_plan, load, schema, split_target, variants
+from archscope.api.rerun import again
+from archscope.api.spec_loading import build, compile_plan, load, schema, split_target, variants
 from archscope.api.summaries import summarize
 from archscope.api.timings import time, time_grid
 

@@ -11,11 +11,11 @@ from archscope.api.check_policy import CheckPolicy, CheckRun, make_policy
 from archscope.api.given_inputs import GivenInputs
 from archscope.api.keyword_checks import validate_keywords
 from archscope.api.module_at_other_sizes import summarize_at_sizes
-from archscope.api.requests import with_request
+from archscope.api.rerun import with_request
 from archscope.api.spec_at_other_sizes import SpecAtOtherSizes
 from archscope.api.spec_fixes import SpecFixes
+from archscope.api.spec_loading import split_target, variants
 from archscope.api.spec_session import SpecSession
-from archscope.api.specs import split_target, variants
 from archscope.api.summaries import ignored_argument_findings, refuse_call_arguments, summarize, summarize_plan
 from archscope.errors import ForwardError, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, finding_from_problem
@@ -35,11 +35,11 @@ def compare(*wanted: Any, against: str | None = None, **options: Any) -> Compari
     without an input only the parameters are known. Raises the other errors of `summarize`.
     """
     from archscope.comparison import compare_reports as compared
-    from archscope.render import views
+    from archscope.render import notebook_views
 
     named = [pair for target in wanted for pair in _named_targets(target)]
     reports = [_partial_report(target, options) for _, target in named]
-    return compared(reports, views=views.COMPARISON_VIEWS, names=[name for name, _ in named], against=against)
+    return compared(reports, views=notebook_views.COMPARISON_VIEWS, names=[name for name, _ in named], against=against)
 
 
 def _named_targets(target: Any) -> Iterator[tuple[str, Any]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.given_inputs import GivenInputs
 from archscope.api.keyword_checks import merge_inputs, validate_keywords
-from archscope.api.requests import with_request
-from archscope.api.specs import compile_plan, split_target
+from archscope.api.rerun import with_request
+from archscope.api.spec_loading import compile_plan, split_target
 from archscope.api.summaries import Progress, device_and_dtype, example_inputs, plan_title, prepare_target, summarize
 from archscope.errors import UsageError
 
@@ -77,7 +77,7 @@ def cross_check(
 def _run_cross_check(checked: CrossCheckTarget, progress: Progress) -> CrossCheck:
     from archscope import counters
     from archscope.crosscheck import cross_check as join_counts
-    from archscope.render import views
+    from archscope.render import notebook_views
 
     call = checked.call
     counters.warm_up_torch(call)
@@ -90,7 +90,7 @@ def _run_cross_check(checked: CrossCheckTarget, progress: Progress) -> CrossChec
     report = replace(report, trace=trace, title=checked.title)
     modules = [path for path, _ in call.model.named_modules()]
     results = counters.run_counters(call, on_counter=lambda name: progress(f"{checked.target}: {name}"))
-    return join_counts(report, seconds, results, modules, views=views.CROSS_CHECK_VIEWS)
+    return join_counts(report, seconds, results, modules, views=notebook_views.CROSS_CHECK_VIEWS)
 
 
 def _summarize_call(call: ModelCall) -> tuple[Report, float]:

@@ -44,7 +44,7 @@ def device(
     """
     from archscope import targets
     from archscope.measure import describe_machine, with_settings
-    from archscope.render import devices, views
+    from archscope.render import devices, notebook_views
 
     progress, place = progress or (lambda _: None), targets.opened(name)
     if place == "meta":
@@ -61,7 +61,7 @@ def device(
         elif ceilings.disturbed and is_machine_quiet(ceilings):
             ceilings = measure_device(place, progress).merge_best(ceilings)
             write_cache(path, ceilings, progress)
-        return replace(ceilings, machine=machine, text=views.sheet_views(devices.ceilings_sheet).text)
+        return replace(ceilings, machine=machine, text=notebook_views.sheet_views(devices.ceilings_sheet).text)
 
 
 def list_devices() -> tuple[str, tuple[AvailableDevice, ...]]:

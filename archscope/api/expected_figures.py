@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from archscope.api.plan_costs import PlanCosts
-from archscope.spec.model import Expectation
+from archscope.spec.spec_types import Expectation
 
 if TYPE_CHECKING:
     from archscope.checks.conflicts.edit_verdict import CompiledNet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from archscope.api.specs import spec_file_name, split_target
+from archscope.api.spec_loading import spec_file_name, split_target
 from archscope.errors import UsageError
 from archscope.spec import bundled_networks
 from archscope.spec.catalog import Network, describe_network, suggest_network, try_describe_network

@@ -15,7 +15,7 @@ from typing import Any
 
 from archscope.api.check_targets import check
 from archscope.api.keyword_checks import validate_keywords
-from archscope.api.specs import load, split_target
+from archscope.api.spec_loading import load, split_target
 from archscope.api.summaries import summarize
 from archscope.errors import SpecError, UsageError
 from archscope.report import Checked, Fix

@@ -11,8 +11,8 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from archscope.api.effect_on_variants import OtherVariants, format_step_changes
 from archscope.api.expected_figures import compiled_net, has_exact_macs, has_expected_macs, meets_macs, meets_sizes
-from archscope.api.other_variants import OtherVariants, format_step_changes
 from archscope.api.plan_costs import plan_costs
 from archscope.api.spec_session import SpecSession
 from archscope.checks.conflicts.step_changes import LineMap

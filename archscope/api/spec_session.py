@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.specs import compile_library, load, split_target, variant_targets
+from archscope.api.spec_loading import compile_library, load, split_target, variant_targets
 from archscope.spec import Library
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ from archscope.api.cost_registry import COST_REGISTRY
 from archscope.api.given_inputs import GivenInputs
 from archscope.api.input_help import input_dtype_help
 from archscope.api.keyword_checks import merge_inputs, validate_keywords
-from archscope.api.requests import with_request
-from archscope.api.specs import compile_plan, split_target
+from archscope.api.rerun import with_request
+from archscope.api.spec_loading import compile_plan, split_target
 from archscope.errors import ForwardError, Problem, Span, UsageError
 from archscope.report import Finding, Report, build_report, finding_from_problem
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
     from archscope.record import Recording
-    from archscope.spec.model import Expectation
+    from archscope.spec.spec_types import Expectation
     from archscope.targets import TargetModule
     from archscope.trace import Trace
 
@@ -205,11 +205,13 @@ def _build_report(
     """
     from archscope.checks import unmet_expectations
     from archscope.checks.conflicts.refused_calls import explain_refusal
-    from archscope.render import views
+    from archscope.render import notebook_views
     from archscope.render.conflicts import find_conflicts
     from archscope.render.expected_shapes import with_expectation_steps
 
-    report = build_report(recording.trace, pricing=COST_REGISTRY.price_rows, title=title, views=views.REPORT_VIEWS)
+    report = build_report(
+        recording.trace, pricing=COST_REGISTRY.price_rows, title=title, views=notebook_views.REPORT_VIEWS
+    )
     found = tuple(
         replace(f, help=forward_help or f.help) if f.rule == "forward" else f for f in find_conflicts(report.index)
     )
@@ -355,12 +357,14 @@ def is_missing_inputs(target_module: TargetModule, given: GivenInputs) -> bool:
 def parameters_report(target_module: TargetModule, *, train: bool) -> Report:
     """Return the report of a module without an input: its parameters. It is not run."""
     from archscope import targets
-    from archscope.render import views
+    from archscope.render import notebook_views
 
     trace = _record_target(target_module, (), {}, train=train, backward=False).trace
     notes = (targets.no_input_note(target_module.module), *trace.notes, *target_module.notes)
     known = replace(trace, failure=None, rows=(), outputs=(), notes=notes, ran=False)
-    return build_report(known, pricing=COST_REGISTRY.price_rows, title=target_module.title, views=views.REPORT_VIEWS)
+    return build_report(
+        known, pricing=COST_REGISTRY.price_rows, title=target_module.title, views=notebook_views.REPORT_VIEWS
+    )
 
 
 def _call_arguments(target_module: TargetModule, given: GivenInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:

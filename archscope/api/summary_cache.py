@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.api.specs import load, split_target
+from archscope.api.spec_loading import load, split_target
 from archscope.api.summaries import summarize
 from archscope.report import Report
 

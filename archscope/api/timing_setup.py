@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.batch_capacity import PredictMemory, refuse_large_spec
 from archscope.api.given_inputs import GivenInputs
-from archscope.api.specs import compile_plan, split_target
+from archscope.api.spec_loading import compile_plan, split_target
 from archscope.api.summaries import (
     Progress,
     device_and_dtype,

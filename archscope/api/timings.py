@@ -17,7 +17,7 @@ from archscope.api.device_ceilings import warn_unused_gpu
 from archscope.api.given_inputs import GivenInputs
 from archscope.api.keyword_checks import keyword_names, merge_inputs, unknown_keyword_error
 from archscope.api.option_parsing import parse_option, parse_options
-from archscope.api.requests import with_request
+from archscope.api.rerun import with_request
 from archscope.api.timing_setup import PreparedTiming, ShareProgress, TimingOptions, prepared_timing
 from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, clear_frames, did_you_mean
 from archscope.measurement import Measurement
@@ -79,7 +79,7 @@ def time_grid(
 
     A combination that cannot run has its reason in the grid; if none can run, the first error is raised.
     """
-    from archscope.render import grids, views
+    from archscope.render import grids, notebook_views
 
     dtype = [parse_option("dtype", kind) for kind in dtype]
     cells = [(size, kind) for kind in dtype for size in batch]
@@ -107,7 +107,7 @@ def time_grid(
             break
     if not timings:
         raise first or KeyboardInterrupt
-    return Grid(tuple(timings), len(cells), tuple(refused), views.sheet_views(grids.grid_sheet))
+    return Grid(tuple(timings), len(cells), tuple(refused), notebook_views.sheet_views(grids.grid_sheet))
 
 
 def _share_of_cell(ask: ShareProgress, done: int, of: int) -> ShareProgress:
@@ -139,14 +139,16 @@ def _parse_timing_options(options: Mapping[str, Any]) -> TimingOptions:
 # ------------------------------------------------------------ measured
 def _time_prepared(prepared: PreparedTiming, how: TimingOptions) -> Timing:
     from archscope import measure
-    from archscope.render import timings, views
+    from archscope.render import notebook_views, timings
 
     predicted = predict_memory(prepared.report.trace, optimizer=how.optimizer_name)
     if prepared.device == "meta":
         found = Measurement(
             measure.describe_machine("meta"), notes=("nothing is computed on meta, so no time is known",)
         )
-        return Timing(prepared.report, found, None, Footprint(predicted), (), views.sheet_views(timings.timing_sheet))
+        return Timing(
+            prepared.report, found, None, Footprint(predicted), (), notebook_views.sheet_views(timings.timing_sheet)
+        )
     refuse_over_free_memory(predicted, prepared.device, prepared.report.target)
     ceilings = None
     if how.roofline:
@@ -159,7 +161,9 @@ def _time_prepared(prepared: PreparedTiming, how: TimingOptions) -> Timing:
         raise KeyboardInterrupt
     footprint, interrupted = _make_footprint(prepared, predicted, found, free, how)
     found = replace(found, interrupted=found.interrupted or interrupted)
-    return Timing(prepared.report, found, ceilings, footprint, options, views.sheet_views(timings.timing_sheet))
+    return Timing(
+        prepared.report, found, ceilings, footprint, options, notebook_views.sheet_views(timings.timing_sheet)
+    )
 
 
 def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Measurement, ShownOptions, int | None]:

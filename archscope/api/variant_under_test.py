@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from archscope.api import summaries
 from archscope.api.check_policy import CheckRun, make_policy
 from archscope.api.check_targets import check
-from archscope.api.specs import compile_plan, load, variants
+from archscope.api.spec_loading import compile_plan, load, variants
 from archscope.checks import non_expectation_errors, unmet_expectations
 from archscope.checks.budgets import find_over_budget
 from archscope.config import Config
 from archscope.errors import ArchscopeError, ForwardError, SpecError
 from archscope.report import Finding, Report, finding_from_problem
-from archscope.spec.model import ALLOW_PYTHON_HELP, Expectation
+from archscope.spec.spec_types import ALLOW_PYTHON_HELP, Expectation
 
 if TYPE_CHECKING:
     from archscope.compile import Plan

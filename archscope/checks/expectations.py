@@ -8,7 +8,7 @@ from dataclasses import replace
 from archscope import units
 from archscope.checks.rules import RULES
 from archscope.report import Finding, Report, Total
-from archscope.spec.model import Expectation
+from archscope.spec.spec_types import Expectation
 
 EXPECTATION_CODES = frozenset(rule.code for rule in RULES if rule.family == "expectation")
 

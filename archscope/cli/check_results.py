@@ -102,11 +102,11 @@ def baseline_document(checked: Sequence[Checked]) -> str:
 
 
 def format_checked(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
-    from archscope.render import findings, json_csv, views
+    from archscope.render import findings, json_csv, notebook_views
 
     least = "error" if quiet else level
     if format == "json":
         return json_csv.format_json(json_csv.findings_document([item.least(least) for item in checked]))
     if writer := FORMATS_BY_NAME[format].checked:
         return render_function(writer)(checked, level=least)
-    return findings.format_check_report(checked, level=least, width=views.terminal_width(), quiet=quiet)
+    return findings.format_check_report(checked, level=least, width=notebook_views.terminal_width(), quiet=quiet)

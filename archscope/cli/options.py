@@ -18,7 +18,7 @@ from archscope.cli.refused_options import refuse_given_twice
 from archscope.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from archscope.render.sheet import TableOptions
+    from archscope.render.table_content import TableOptions
 
 Command = Callable[..., None]
 INPUT_HELP = "1x3x224x224, x=int64:1x128:0..50257, batch.image=1x3x32x32; scale==2.0 is a plain value."
@@ -294,7 +294,7 @@ def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def make_table_options(
     depth: int | None, columns: tuple[str, ...], sort: tuple[str, ...], expand: bool, by: str = ""
 ) -> TableOptions:
-    from archscope.render.sheet import TableOptions
+    from archscope.render.table_content import TableOptions
 
     if len(sort) > 1:
         raise UsageError("--sort takes one column", f"--sort {sort[0]}")

@@ -106,10 +106,10 @@ def echo_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> No
 
     beside: the errors are already in the table.
     """
-    from archscope.render import findings, views
+    from archscope.render import findings, notebook_views
 
     levels = {"error"} - ({"error"} if beside else set()) | (set() if quiet else {"warning", "note"})
-    echo(findings.format_level_findings(reports, levels, width=views.terminal_width()), nl=False, err=True)
+    echo(findings.format_level_findings(reports, levels, width=notebook_views.terminal_width()), nl=False, err=True)
 
 
 def echo_not_run(checked: Sequence[Checked]) -> None:

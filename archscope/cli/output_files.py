@@ -83,7 +83,7 @@ def source_files(read: Iterable[str]) -> Iterator[str]:
 
 
 def target_files(target: str) -> Iterator[str]:
-    from archscope.api.specs import load, split_target
+    from archscope.api.spec_loading import load, split_target
     from archscope.spec import bundled_networks
     from archscope.spec.yaml_nodes import ParseError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archscope.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from archscope.render.sheet import TableOptions
+    from archscope.render.table_content import TableOptions
 
 NAMED_TARGET = re.compile(r"(?P<name>[^\s=:,/\\]+)=(?P<target>.+)", re.DOTALL)
 TABLE_OPTION_NAMES = ("columns", "sort", "depth", "expand", "by")

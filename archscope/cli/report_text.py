@@ -12,12 +12,12 @@ from archscope.errors import UsageError
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
     from archscope.crosscheck import CrossCheck
-    from archscope.render.sheet import TableOptions
+    from archscope.render.table_content import TableOptions
     from archscope.report import Report
 
 
 def format_report(report: Report, command: str, table_options: TableOptions, format: str, quiet: bool = False) -> str:
-    from archscope.render import json_csv, sheet
+    from archscope.render import json_csv, table_content
 
     if format == "json":
         return json_csv.format_json(
@@ -25,16 +25,18 @@ def format_report(report: Report, command: str, table_options: TableOptions, for
         )
     if format == "csv":
         return (json_csv.summary_csv if command == "summary" else json_csv.flops_csv)(report, table_options)
-    page = (sheet.summary_sheet if command == "summary" else sheet.flops_sheet)(report, table_options)
+    page = (table_content.summary_sheet if command == "summary" else table_content.flops_sheet)(report, table_options)
     return format_sheet(add_findings(page, [report], format, quiet), format)
 
 
 def add_findings(page: Any, reports: Sequence[Report], format: str, quiet: bool) -> Any:
     """Return the page with its findings; a table has the errors only, since standard error has the others."""
-    from archscope.render import views
+    from archscope.render import notebook_views
 
-    level, width = ("error", views.terminal_width()) if format == "table" else ("error" if quiet else "note", 80)
-    return views.with_findings(page, reports, level=level, width=width)
+    level, width = (
+        ("error", notebook_views.terminal_width()) if format == "table" else ("error" if quiet else "note", 80)
+    )
+    return notebook_views.with_findings(page, reports, level=level, width=width)
 
 
 def format_comparison(comparison: Comparison, table_options: TableOptions, format: str, quiet: bool = False) -> str:
@@ -60,12 +62,12 @@ def format_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> s
 
 
 def format_sheet(page: Any, format: str) -> str:
-    from archscope.render import table, views
+    from archscope.render import notebook_views, table
 
     page = wording.reword_sheet(page)
     if writer := FORMATS_BY_NAME[format].sheet:
         return render_function(writer)(page)
-    return table.format_table(page, width=views.terminal_width())
+    return table.format_table(page, width=notebook_views.terminal_width())
 
 
 def join_documents(texts: Sequence[str], format: str, *, of: int) -> str:

@@ -46,9 +46,9 @@ def failures_explained(target: str, options: Mapping[str, Any]) -> Iterator[None
         report = broken_report(target, options)
         if report is None:
             raise
-        from archscope.render import findings, views
+        from archscope.render import findings, notebook_views
 
-        text = findings.format_report_findings([report], level="error", width=views.terminal_width())
+        text = findings.format_report_findings([report], level="error", width=notebook_views.terminal_width())
         raise ForwardCliError(text.rstrip("\n"), report) from None
 
 

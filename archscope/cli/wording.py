@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from archscope.render.sheet import Sheet
+    from archscope.render.table_content import Sheet
     from archscope.report import Checked, Finding, Report
 
 

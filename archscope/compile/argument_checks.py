@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope import layer_rules
+from archscope import constructor_checks
 from archscope.compile.call_limits import MAX_NUMEL
-from archscope.layer_rules import count_problems
+from archscope.constructor_checks import count_problems
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import describe_value
 from archscope.trace import LayerConflict, WrongArgument
@@ -86,7 +86,7 @@ def nearest_valid_shape(
 
 def divisor_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[LayerConflict]:
     """Yield a conflict for each number of groups or heads that does not divide what it must divide."""
-    for found in layer_rules.divisor_problems(layer, arguments):
+    for found in constructor_checks.divisor_problems(layer, arguments):
         fits = WrongArgument(found.argument, arguments[found.argument], found.value)
         yield LayerConflict(found.fact, found.help, fits, (1 if "groups" in found.argument else -1,))
 

@@ -14,7 +14,8 @@ from torch import fx
 
 from archscope.compile.argument_text import format_block_arguments
 from archscope.compile.block_use import BlockUse, last_node, meta_argument
-from archscope.compile.expectations import evaluate_expectations
+from archscope.compile.compilation import BlockSource, CompileSession, NetSource
+from archscope.compile.expect_entries import evaluate_expectations
 from archscope.compile.graph_builder import StepCursor
 from archscope.compile.graph_tensor import GraphTensor
 from archscope.compile.layer_cache import call_key
@@ -24,12 +25,11 @@ from archscope.compile.plan import RETURN_PATH, BlockPlan, FixedPlace, LoopPlan,
 from archscope.compile.runtime_loops import drop_unused_items
 from archscope.compile.runtime_numbers import ReadNumber, RuntimeNumber, compile_time_value, unwrap_fixed
 from archscope.compile.scope import LazyValue, Scope
-from archscope.compile.session import BlockSource, CompileSession, NetSource
 from archscope.compile.step_compiler import StepCompiler
 from archscope.compile.step_text import data_text
 from archscope.errors import BlockFrame, Problem, Span
 from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.model import Block, Data, Expression, Input, Items, Spec
+from archscope.spec.spec_types import Block, Data, Expression, Input, Items, Spec
 from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
 from archscope.spec.work_budget import BLOCK_COST
 

@@ -12,11 +12,11 @@ from functools import partial
 from typing import NamedTuple
 
 from archscope.compile.block_use import BlockUse
+from archscope.compile.compilation import CompileSession, FileContext
 from archscope.compile.plan import FixedPlace, InputSpec
 from archscope.compile.scope import LazyValue, Scope
-from archscope.compile.session import CompileSession, FileContext
-from archscope.spec.model import Expression, Input, Spec
 from archscope.spec.name_usage import names_in
+from archscope.spec.spec_types import Expression, Input, Spec
 from archscope.spec.spec_values import UNKNOWN
 
 

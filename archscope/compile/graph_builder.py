@@ -33,7 +33,7 @@ from archscope.compile.runtime_numbers import (
 from archscope.errors import BlockFrame, Span
 
 if TYPE_CHECKING:
-    from archscope.compile.session import CompileSession
+    from archscope.compile.compilation import CompileSession
 from archscope.trace import join_path
 
 INPUT_CHECKS = frozenset([require_rank])

@@ -14,12 +14,12 @@ from archscope.compile.runtime_numbers import compile_time_value
 from archscope.compile.scope import Scope
 from archscope.errors import Problem, Span
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
-from archscope.spec.model import Data, Expression, For, Items, Repeat, Table
 from archscope.spec.name_usage import names_in
+from archscope.spec.spec_types import Data, Expression, For, Items, Repeat, Table
 from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue
 
 if TYPE_CHECKING:
-    from archscope.compile.session import CompileSession
+    from archscope.compile.compilation import CompileSession
 
 MAX_TURNS = 4096
 """The maximum number of turns that are evaluated."""

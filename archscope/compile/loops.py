@@ -20,7 +20,7 @@ from archscope.compile.scope import Scope
 from archscope.compile.step_text import data_text
 from archscope.errors import Span
 from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.model import Body, For, Items, Repeat, Step
+from archscope.spec.spec_types import Body, For, Items, Repeat, Step
 from archscope.spec.spec_values import UNKNOWN, describe_value, has_unknown
 from archscope.spec.work_budget import MAX_STEPS
 

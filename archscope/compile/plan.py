@@ -18,7 +18,7 @@ from torch import fx
 from archscope.compile.built_net import REQUIRE_FUNCTIONS
 from archscope.compile.layer_cache import LayerCache, Recipe
 from archscope.errors import Problem
-from archscope.spec.model import Expectation
+from archscope.spec.spec_types import Expectation
 from archscope.trace import Location, join_path
 
 RETURN_PATH = "return"

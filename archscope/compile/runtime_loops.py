@@ -20,7 +20,7 @@ from archscope.compile.meta_tensors import have_same_ranks, mark_open_rank
 from archscope.compile.plan import BlockPlan, LoopPlan
 from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, VaryingItems, can_pass_at_runtime, meta_values
 from archscope.compile.scope import Scope
-from archscope.spec.model import For, Step
+from archscope.spec.spec_types import For, Step
 from archscope.spec.spec_values import UNKNOWN
 from archscope.trace import Location, join_path
 

@@ -13,7 +13,7 @@ from archscope.compile.graph_tensor import GraphTensor
 from archscope.compile.runtime_numbers import unwrap_fixed
 from archscope.errors import Span
 from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.model import For, Repeat
+from archscope.spec.spec_types import For, Repeat
 from archscope.spec.spec_values import MISSING, UNKNOWN
 
 

@@ -17,7 +17,7 @@ from torch import fx
 
 from archscope.compile.block_use import BlockUse, last_node, nodes_after
 from archscope.compile.branching import branch_names, build_join, build_residual
-from archscope.compile.expectations import evaluate_expectations
+from archscope.compile.expect_entries import evaluate_expectations
 from archscope.compile.graph_builder import StepCursor
 from archscope.compile.graph_tensor import GraphTensor, PartialCall, TensorFunction, has_tensor
 from archscope.compile.layer_cache import can_be_word
@@ -31,7 +31,7 @@ from archscope.compile.step_text import step_text
 from archscope.errors import ArchscopeError, Problem, Span, did_you_mean
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.error_text import describe_error, error_help
-from archscope.spec.model import (
+from archscope.spec.spec_types import (
     Body,
     Data,
     Expression,

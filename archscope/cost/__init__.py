@@ -10,7 +10,7 @@ output is written once; a view moves nothing.
 from __future__ import annotations
 
 from archscope.cost.formulas import FORMULAS, Formula
-from archscope.cost.free import FREE_KERNELS, UNPRICED_KERNELS
+from archscope.cost.kernels_without_formula import FREE_KERNELS, UNPRICED_KERNELS
 from archscope.cost.pricing import Cost, plain_name, price_row, price_rows
 
 __all__ = ["FORMULAS", "FREE_KERNELS", "UNPRICED_KERNELS", "Cost", "Formula", "plain_name", "price_row", "price_rows"]

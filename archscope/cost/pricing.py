@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archscope.cost.formulas import FORMULAS, Formula
-from archscope.cost.free import FREE_KERNELS
+from archscope.cost.kernels_without_formula import FREE_KERNELS
 from archscope.trace import Kernel, Row
 
 

@@ -23,7 +23,7 @@ from archscope.record.named_tensors import named_tensors
 from archscope.record.replay import operator_kernels
 from archscope.record.tensor_backup import storage_id
 from archscope.record.tensor_registry import CONSTANT_SOURCE, TensorRegistry
-from archscope.record.tensors import tensors_in
+from archscope.record.tensor_trees import tensors_in
 from archscope.trace import Kernel, Operand, Row, Value
 
 SequenceRange = tuple[int, int]

@@ -15,9 +15,9 @@ from typing import Any
 from archscope.cost import FORMULAS, FREE_KERNELS
 from archscope.record import sparse_and_nested
 from archscope.record.op_call import Lowering, OpCall
-from archscope.record.products import einsum_kernels, product_kernel, tensordot_kernel, vecdot_kernel
+from archscope.record.product_kernels import einsum_kernels, product_kernel, tensordot_kernel, vecdot_kernel
 from archscope.record.quantized import QUANTIZED_LOWERINGS
-from archscope.record.tensors import shape_of, tensors_in
+from archscope.record.tensor_trees import shape_of, tensors_in
 from archscope.trace import Kernel, Kernels
 
 __all__ = ["FREE_FUNCTIONS", "LOWERINGS", "Kernels", "Lowering", "OpCall", "find_lowering", "is_free"]

@@ -19,7 +19,7 @@ from archscope.backends import AllocatorPeak, backend_of, is_on, leading_device,
 from archscope.record.backward import ACCUMULATE_GRAD, current_node
 from archscope.record.kernel_mode import KernelMode
 from archscope.record.recorder import Recorder
-from archscope.record.tensors import tensors_in
+from archscope.record.tensor_trees import tensors_in
 from archscope.trace import Allocation, KernelEvent
 
 InitialTensors = Mapping[str, Sequence[tuple[str, torch.Tensor]]]

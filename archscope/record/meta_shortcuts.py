@@ -15,7 +15,7 @@ import torch
 from torch._C import _functorch as transforms
 from torch.autograd import forward_ad
 
-from archscope.record.tensors import tensors_in
+from archscope.record.tensor_trees import tensors_in
 
 MetaShortcut = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archscope.record.recorder import Recorder
-from archscope.record.tensors import tensors_in as tensors_in
+from archscope.record.tensor_trees import tensors_in as tensors_in
 from archscope.sequence_order import recurrent_state_problem
 from archscope.trace import Location, WrongArgument
 

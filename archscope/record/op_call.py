@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from archscope.record.tensors import shape_of, tensors_in
+from archscope.record.tensor_trees import shape_of, tensors_in
 from archscope.trace import Kernels, Shape
 
 OPERAND_NAMES = ("input", "self", "mat", "mat1", "batch1", "tensor", "other", "mat2", "batch2", "vec")

@@ -15,7 +15,7 @@ from archscope.cost import FORMULAS
 from archscope.record import sparse_and_nested
 from archscope.record.kernel_mode import KernelMode
 from archscope.record.op_call import is_strided
-from archscope.record.tensors import SPARSE_LAYOUTS, shape_of, stored_elements, tensors_in
+from archscope.record.tensor_trees import SPARSE_LAYOUTS, shape_of, stored_elements, tensors_in
 from archscope.trace import Kernel, Shape
 
 PRICED_ATTRIBUTES = (

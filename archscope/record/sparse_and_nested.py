@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from archscope.record.op_call import is_strided
-from archscope.record.products import product_kernel
-from archscope.record.tensors import shape_of, stored_elements
+from archscope.record.product_kernels import product_kernel
+from archscope.record.tensor_trees import shape_of, stored_elements
 from archscope.trace import Kernel, Kernels, Shape
 
 

@@ -20,7 +20,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from archscope.record.named_tensors import named_tensors
 from archscope.record.tensor_backup import storage_id
-from archscope.record.tensors import shape_of
+from archscope.record.tensor_trees import shape_of
 from archscope.trace import Operand, Value
 
 KnownTensor = tuple[ReferenceType[torch.Tensor], Operand, int]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from archscope import units
 from archscope.comparison import Comparison
 from archscope.render.columns import known_bytes, known_count, set_params_text, short_finding
-from archscope.render.sheet import Heading, Sheet, TableOptions
+from archscope.render.table_content import Heading, Sheet, TableOptions
 from archscope.report import FAILS, UNRUN, Report, Total, set_text
 
 

@@ -24,8 +24,8 @@ from archscope.checks.conflicts.size_origins import SizeOrigin, find_size_origin
 from archscope.checks.conflicts.sizes_json import conflict_view_factors
 from archscope.checks.conflicts.uneven_windows import UnevenWindow, first_uneven_window
 from archscope.checks.conflicts.view_factors import ViewFactors, nearest_multiples, product_text
-from archscope.layer_rules import nearest_divisors
-from archscope.report.windows import Window, window_of
+from archscope.constructor_checks import nearest_divisors
+from archscope.report.window_sizes import Window, window_of
 from archscope.trace import SizeCondition
 
 DIRECTION_WORDS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}

@@ -11,7 +11,7 @@ from archscope.counter_result import CounterResult
 from archscope.crosscheck import Account, CrossCheck
 from archscope.render.columns import known_count, short_finding
 from archscope.render.json_csv import format_csv
-from archscope.render.sheet import Heading, Sheet, head_phrases, unpriced_phrases
+from archscope.render.table_content import Heading, Sheet, head_phrases, unpriced_phrases
 from archscope.report import FAILS
 
 CROSS_CHECK_HEADINGS = (

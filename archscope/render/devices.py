@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from archscope import units
 from archscope.measurement import AvailableDevice, Machine
 from archscope.render.json_csv import format_csv
-from archscope.render.sheet import Heading, Sheet
+from archscope.render.table_content import Heading, Sheet
 from archscope.roofline import Ceilings
 
 CEILINGS_HEADINGS = (

@@ -10,7 +10,7 @@ from archscope.checks.conflicts.layer_changes import OperandSide, window_changes
 from archscope.render.conflict_help import MAX_ARGUMENT_CHANGES
 from archscope.render.conflicts import describe_change
 from archscope.report import Finding, WalkStep
-from archscope.spec.model import Expectation
+from archscope.spec.spec_types import Expectation
 from archscope.trace import Operand
 from archscope.trace_index import TraceIndex
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from archscope import units
 from archscope.render.json_csv import format_csv
-from archscope.render.sheet import Heading, Sheet, format_first_names
+from archscope.render.table_content import Heading, Sheet, format_first_names
 from archscope.render.timings import (
     disturbance_notes,
     format_count,

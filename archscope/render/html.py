@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from archscope.render.sheet import Sheet, printable_sheet
+from archscope.render.table_content import Sheet, printable_sheet
 
 
 def format_html(sheet: Sheet) -> str:

@@ -21,7 +21,7 @@ from archscope.render.columns import (
     short_finding,
 )
 from archscope.render.comparisons import comparison_rows
-from archscope.render.sheet import TableOptions, sort_lines
+from archscope.render.table_content import TableOptions, sort_lines
 from archscope.report import (
     LEVELS,
     Checked,

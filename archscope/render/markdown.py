@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tabulate import tabulate
 
 from archscope.errors import escape_one_line
-from archscope.render.sheet import Sheet, printable_sheet
+from archscope.render.table_content import Sheet, printable_sheet
 
 INDENT = "&nbsp;&nbsp;"
 MARKUP_CHARACTERS = re.compile(r"[\\|*_<\[`&~]")

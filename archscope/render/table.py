@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tabulate import tabulate
 
-from archscope.render.sheet import Sheet, printable_sheet
+from archscope.render.table_content import Sheet, printable_sheet
 
 COLUMN_GAP = 2
 PHRASE_SEPARATOR = " · "

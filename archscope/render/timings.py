@@ -14,7 +14,15 @@ from archscope import units
 from archscope.measurement import Samples
 from archscope.render import json_csv
 from archscope.render.columns import Column
-from archscope.render.sheet import Heading, Sheet, TableOptions, flops_sheet, head_phrases, sort_lines, summary_sheet
+from archscope.render.table_content import (
+    Heading,
+    Sheet,
+    TableOptions,
+    flops_sheet,
+    head_phrases,
+    sort_lines,
+    summary_sheet,
+)
 from archscope.report import OutlineLine, breakdown, leaf_lines
 from archscope.timing import Footprint, TimeSum, Timing
 

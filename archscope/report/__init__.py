@@ -2,9 +2,9 @@
 
 from archscope.report.document import finding_json
 from archscope.report.findings import FIRST_FIX_PATH, Finding, Fix, WalkStep, finding_from_problem
-from archscope.report.model import LEVELS, Checked, CostFigures, PricedRow, Report, ReportViews, Total, build_report
 from archscope.report.outline import breakdown, full_outline, outline
 from archscope.report.outline_lines import OutlineLine, detach_lines, leaf_lines, prune_lines, walk_lines
+from archscope.report.report import LEVELS, Checked, CostFigures, PricedRow, Report, ReportViews, Total, build_report
 from archscope.report.request import Request, make_request, parse_options, set_text
 from archscope.report.soundness import ASSUMED, FAILS, UNRUN
 

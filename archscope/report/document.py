@@ -11,7 +11,7 @@ from archscope.report.findings import Finding, Fix
 from archscope.trace import Value
 
 if TYPE_CHECKING:
-    from archscope.report.model import PricedRow, Report, Total
+    from archscope.report.report import PricedRow, Report, Total
 
 JsonDict = dict[str, Any]
 BROKEN_NET_NOTE = "a net that does not run"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import add, sub
 
-from archscope.report.model import QUANTITIES, Report, Total
 from archscope.report.outline_lines import ZERO_TOTAL, OutlineLine
 from archscope.report.outline_tree import OutlineNode
+from archscope.report.report import QUANTITIES, Report, Total
 from archscope.trace import Operand, Value
 from archscope.trace_index import TraceIndex
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from archscope import units
 from archscope.report.line_sources import LineSources
-from archscope.report.model import Report, Total, params_total
 from archscope.report.outline_lines import ZERO_TOTAL, OutlineLine, leaf_lines, prune_lines, rebuild_lines
 from archscope.report.outline_tree import OutlineTree, group_nodes
 from archscope.report.repeats import fold_repeats
+from archscope.report.report import Report, Total, params_total
 from archscope.trace import Param
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from archscope.errors import Span
-from archscope.report.model import Report, Total
+from archscope.report.report import Report, Total
 from archscope.trace import Operand, Value
 
 ZERO_TOTAL = Total()

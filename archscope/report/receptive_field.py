@@ -44,7 +44,7 @@ from archscope.report.receptive_reshape import (
     transposed_field,
 )
 from archscope.report.receptive_windows import receptive_windows, window_and_axes
-from archscope.report.windows import Window, per_axis
+from archscope.report.window_sizes import Window, per_axis
 from archscope.trace import Operand, Trace
 
 

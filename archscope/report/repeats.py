@@ -6,8 +6,8 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
-from archscope.report.model import Total
 from archscope.report.outline_lines import OutlineLine, rebuild_lines
+from archscope.report.report import Total
 
 TRAILING_NUMBER = re.compile(r"(.*?)(\d+)$")
 

@@ -19,7 +19,7 @@ All problems of all files are collected and raised once, as `archscope.errors.Sp
 """
 
 from archscope.spec.load import load, standard_names
-from archscope.spec.model import Library, Spec
 from archscope.spec.parse import parse_text
+from archscope.spec.spec_types import Library, Spec
 
 __all__ = ["Library", "Spec", "load", "parse_text", "standard_names"]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
 
-from archscope.spec.model import Block
+from archscope.spec.spec_types import Block
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 from archscope.errors import SpecError
 from archscope.spec import bundled_networks, dump
 from archscope.spec.load import load
-from archscope.spec.model import Library, Variant
+from archscope.spec.spec_types import Library, Variant
 from archscope.spec.variants import all_variants, find_variant
 
 FIRST_SENTENCE = re.compile(r".*?\.(?= [A-Z(]|$)|.*")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from archscope.spec.model import (
+from archscope.spec.spec_types import (
     Argument,
     Block,
     Branch,

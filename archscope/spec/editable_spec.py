@@ -18,8 +18,8 @@ from functools import cached_property
 
 from archscope.errors import Problems, Span
 from archscope.spec.argument_names import positional_names
-from archscope.spec.model import Block, Constant, Data, Expression, LayerCall, Residual, Spec
 from archscope.spec.parse import parse
+from archscope.spec.spec_types import Block, Constant, Data, Expression, LayerCall, Residual, Spec
 from archscope.spec.text_diff import common_prefix_length
 
 LineColumn = tuple[int, int]

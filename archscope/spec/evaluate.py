@@ -18,8 +18,8 @@ from archscope.errors import ArchscopeError, Span, did_you_mean
 from archscope.spec.bounded_math import EvaluationError, check_size_limit, multiply, power, remainder
 from archscope.spec.error_text import describe_error, error_help
 from archscope.spec.expression import quote_short
-from archscope.spec.model import Expression
 from archscope.spec.safe_expressions import is_safe_expression
+from archscope.spec.spec_types import Expression
 from archscope.spec.spec_values import (
     MISSING,
     UNKNOWN,

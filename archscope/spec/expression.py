@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from archscope.errors import Span
 from archscope.spec.brackets import BracketScan, scan_brackets
-from archscope.spec.model import Expression
+from archscope.spec.spec_types import Expression
 from archscope.spec.yaml_nodes import MAX_INTEGER, ParseError
 
 MAX_TEXT = 10_000

@@ -18,8 +18,8 @@ from types import MappingProxyType
 from archscope.errors import Problem, Problems, Span, SpecError, did_you_mean
 from archscope.spec import bundled_networks
 from archscope.spec.expression import quote_short
-from archscope.spec.model import Import, Library, Spec
 from archscope.spec.parse import parse
+from archscope.spec.spec_types import Import, Library, Spec
 from archscope.spec.yaml_nodes import ParseError
 from archscope.spec.yaml_reader import read_file
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 
-from archscope.spec.model import Block, Expression, Label, LayerCall, Spec, Step
+from archscope.spec.spec_types import Block, Expression, Label, LayerCall, Spec, Step
 
 
 def names_read(part: Spec | Block) -> frozenset[str]:

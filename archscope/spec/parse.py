@@ -18,7 +18,20 @@ from pathlib import PurePath
 
 from archscope.errors import Problem, Problems, Span, did_you_mean
 from archscope.spec.expression import quote_short
-from archscope.spec.model import (
+from archscope.spec.parse_data import (
+    parse_capital_name,
+    parse_checks,
+    parse_data,
+    parse_expression_node,
+    parse_inputs,
+    parse_label,
+    parse_labelled_input,
+    parse_name,
+    parse_note,
+    parse_signature,
+)
+from archscope.spec.parse_steps import parse_layer_call, parse_step_list
+from archscope.spec.spec_types import (
     Argument,
     Block,
     Check,
@@ -36,19 +49,6 @@ from archscope.spec.model import (
     Tie,
     Variant,
 )
-from archscope.spec.parse_data import (
-    parse_capital_name,
-    parse_checks,
-    parse_data,
-    parse_expression_node,
-    parse_inputs,
-    parse_label,
-    parse_labelled_input,
-    parse_name,
-    parse_note,
-    parse_signature,
-)
-from archscope.spec.parse_steps import parse_layer_call, parse_step_list
 from archscope.spec.yaml_nodes import (
     B,
     MappingNode,

@@ -14,7 +14,7 @@ import re
 
 from archscope.errors import Problem, Problems, did_you_mean
 from archscope.spec.expression import parse_expression, quote_short
-from archscope.spec.model import Argument, Check, Constant, Data, Expression, Input, Items, Label, Table, Word
+from archscope.spec.spec_types import Argument, Check, Constant, Data, Expression, Input, Items, Label, Table, Word
 from archscope.spec.yaml_nodes import (
     MappingNode,
     Node,

@@ -18,7 +18,19 @@ from collections.abc import Iterable, Iterator
 
 from archscope.errors import Problem, Problems, Span, did_you_mean
 from archscope.spec.expression import parse_expression, quote_short
-from archscope.spec.model import (
+from archscope.spec.parse_data import (
+    FORMS,
+    MODIFIERS,
+    parse_capital_name,
+    parse_checks,
+    parse_data,
+    parse_expression_node,
+    parse_label,
+    parse_name,
+    parse_note,
+    parse_optional,
+)
+from archscope.spec.spec_types import (
     Body,
     Branch,
     Data,
@@ -32,18 +44,6 @@ from archscope.spec.model import (
     Step,
     Steps,
     Target,
-)
-from archscope.spec.parse_data import (
-    FORMS,
-    MODIFIERS,
-    parse_capital_name,
-    parse_checks,
-    parse_data,
-    parse_expression_node,
-    parse_label,
-    parse_name,
-    parse_note,
-    parse_optional,
 )
 from archscope.spec.yaml_nodes import (
     MappingNode,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from archscope.errors import Span, UsageError
 from archscope.spec.bounded_math import MAX_INTEGER_BITS
 from archscope.spec.expression import parse_expression
-from archscope.spec.model import Constant, Data, Items, Setting, Word
+from archscope.spec.spec_types import Constant, Data, Items, Setting, Word
 from archscope.spec.yaml_nodes import ParseError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from archscope.errors import UsageError, did_you_mean
-from archscope.spec.model import Setting, Spec, Variant, setting_text
+from archscope.spec.spec_types import Setting, Spec, Variant, setting_text
 
 
 def all_variants(spec: Spec) -> tuple[Variant, ...]:

@@ -13,7 +13,7 @@ import archscope
 from archscope.checks.conflicts.declared_arguments import nearest_divisor
 from archscope.checks.conflicts.layer_changes import window_with_argument
 from archscope.report import Finding
-from archscope.report.windows import Window
+from archscope.report.window_sizes import Window
 
 pytestmark = pytest.mark.moves_rng
 

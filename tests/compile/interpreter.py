@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.spec.model import (
+from archscope.spec.settings import parse_settings
+from archscope.spec.spec_types import (
     Constant,
     Data,
     Expression,
@@ -38,7 +39,6 @@ from archscope.spec.model import (
     Variant,
     Word,
 )
-from archscope.spec.settings import parse_settings
 from tests.compile.interpreter_expressions import Expressions
 from tests.compile.interpreter_scopes import Entry, File, Frame, Scope
 from tests.compile.interpreter_values import (

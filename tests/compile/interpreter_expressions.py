@@ -10,7 +10,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.spec.model import Constant, Data, DeclaredModule, Definition, Expression, Items, LayerCall, Table, Word
+from archscope.spec.spec_types import (
+    Constant,
+    Data,
+    DeclaredModule,
+    Definition,
+    Expression,
+    Items,
+    LayerCall,
+    Table,
+    Word,
+)
 from tests.compile.interpreter_scopes import Entry, File, Frame, Scope
 from tests.compile.interpreter_values import (
     CONSTANTS,

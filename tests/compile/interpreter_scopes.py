@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.spec.model import DeclaredModule, Definition, Library, Spec
+from archscope.spec.spec_types import DeclaredModule, Definition, Library, Spec
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from archscope.spec.model import Block, Definition
+from archscope.spec.spec_types import Block, Definition
 
 
 class UnlikeError(RuntimeError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archscope.api import summarize
-from archscope.spec.model import Expectation
+from archscope.spec.spec_types import Expectation
 from tests.compile.written import plan, refused, steps
 
 

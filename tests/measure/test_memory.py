@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.api.specs import build, compile_plan
+from archscope.api.spec_loading import build, compile_plan
 from archscope.api.summaries import example_inputs, summarize_plan
 from archscope.backends.cpu import highest_sum
 from archscope.measure import Workload, make_optimizer

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from archscope import targets
-from archscope.api.specs import compile_plan
+from archscope.api.spec_loading import compile_plan
 from archscope.api.summaries import device_and_dtype, example_inputs, summarize_plan
 from archscope.compile import build
 from archscope.measure import CallRowMap, Workload, prepared_workload, rows_cpu

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from itertools import pairwise
 
-from archscope.spec.model import Expression, Step
+from archscope.spec.spec_types import Expression, Step
 from tests.mutations.edit import Edit, Sized
 from tests.mutations.places import Found, Text
 

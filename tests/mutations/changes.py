@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from functools import cached_property
 
 from archscope.spec import Library, load
-from archscope.spec.model import Block, Data, Definition, Expression, Items, LayerCall, Spec, Step, Table
+from archscope.spec.spec_types import Block, Data, Definition, Expression, Items, LayerCall, Spec, Step, Table
 from tests.mutations.places import found
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from itertools import pairwise
 
-from archscope.spec.model import Branch, Expression, Join
+from archscope.spec.spec_types import Branch, Expression, Join
 from tests.mutations.edit import Edit, Sized
 from tests.mutations.places import Found, Text
 

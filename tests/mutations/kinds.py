@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from archscope.errors import Span
-from archscope.spec.model import Block, Constant, Data, Expression, For, Items, Join, Residual, Spec, Step
+from archscope.spec.spec_types import Block, Constant, Data, Expression, For, Items, Join, Residual, Spec, Step
 from tests.mutations.attention import attention_edits, mask_edits
 from tests.mutations.edit import CAUSES, Edit, Kind, Sized, changed
 from tests.mutations.joins import branch_edits, operand_edits

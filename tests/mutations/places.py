@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from archscope.errors import Span
 from archscope.spec import Library
-from archscope.spec.model import Argument, Block, Expression, Join, Label, Residual, Spec, Step, Steps, Target
+from archscope.spec.spec_types import Argument, Block, Expression, Join, Label, Residual, Spec, Step, Steps, Target
 
 ROLES: Mapping[str, str] = {
     **dict.fromkeys(("channels", "out", "width", "hidden", "growth", "squeeze", "dim", "dims", "inner"), "channels"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archscope.errors import Span
-from archscope.spec.model import Argument, Expression
+from archscope.spec.spec_types import Argument, Expression
 from tests.mutations.attention import attention_edits, mask_edits
 from tests.mutations.corpus import ROOT, Origin
 from tests.mutations.edit import KINDS, Edit, Kind, Sized

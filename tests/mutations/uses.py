@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from archscope.spec.model import Argument, Expression
+from archscope.spec.spec_types import Argument, Expression
 from tests.mutations.edit import CAUSES, Edit, Sized, changed
 from tests.mutations.places import ROLES, Found, Text
 

@@ -13,7 +13,7 @@ import pytest
 
 import archscope
 from archscope.spec import load
-from archscope.spec.model import Check, Constant, Expression, Word
+from archscope.spec.spec_types import Check, Constant, Expression, Word
 
 HERE = Path(__file__).resolve().parent
 SPECS = HERE.parents[1] / "specs"

@@ -13,10 +13,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from archscope.record.functions import describe_function
 from archscope.record.lowerings import OpCall
 from archscope.record.replay import KernelLog, replay
-from archscope.record.tensors import shape_of, tensors_in
+from archscope.record.tensor_trees import shape_of, tensors_in
+from archscope.record.torch_functions import describe_function
 from tests.record.layers import LAYERS, NO_LAYERS
 from tests.record.runs import priced, total, traced
 

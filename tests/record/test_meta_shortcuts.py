@@ -10,7 +10,7 @@ from torch import nn
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
-from archscope.record.functions import describe_function
+from archscope.record.torch_functions import describe_function
 from tests.record.runs import traced
 
 pytestmark = pytest.mark.moves_rng

@@ -28,15 +28,15 @@ from archscope.render import (
     html,
     json_csv,
     markdown,
+    notebook_views,
     pull_request,
-    sheet,
     table,
+    table_content,
     timings,
-    views,
 )
 from archscope.render.columns import COLUMN_NAMES, Column
 from archscope.render.folding import fold_findings
-from archscope.render.sheet import TableOptions
+from archscope.render.table_content import TableOptions
 from archscope.render.timings import TIME_COLUMNS
 from archscope.report import LEVELS, Checked, CostFigures, Finding, Fix, WalkStep
 from tests.checks.test_conflicts import mismatched
@@ -150,26 +150,26 @@ def table_at(width: int, make: Callable, *args: object) -> Callable[[], str]:
 
 
 CASES: dict[str, Callable[[], str]] = {
-    **{f"mnist.{width}.txt": table_at(width, sheet.summary_sheet, residual_mnist()) for width in (60, 80, 120)},
-    **{f"stages.{width}.txt": table_at(width, sheet.summary_sheet, stages()) for width in (60, 80, 120)},
-    **{f"awkward.{width}.txt": table_at(width, sheet.summary_sheet, awkward()) for width in (60, 80)},
-    **{f"trained.{width}.txt": table_at(width, sheet.summary_sheet, trained()) for width in (60, 80, 120)},
-    "trained.type.txt": table_at(120, sheet.flops_sheet, trained(), TableOptions(by="type")),
+    **{f"mnist.{width}.txt": table_at(width, table_content.summary_sheet, residual_mnist()) for width in (60, 80, 120)},
+    **{f"stages.{width}.txt": table_at(width, table_content.summary_sheet, stages()) for width in (60, 80, 120)},
+    **{f"awkward.{width}.txt": table_at(width, table_content.summary_sheet, awkward()) for width in (60, 80)},
+    **{f"trained.{width}.txt": table_at(width, table_content.summary_sheet, trained()) for width in (60, 80, 120)},
+    "trained.type.txt": table_at(120, table_content.flops_sheet, trained(), TableOptions(by="type")),
     "trained.columns.txt": table_at(
         80,
-        sheet.summary_sheet,
+        table_content.summary_sheet,
         trained(),
         TableOptions(columns=("path", "read", "backward_read", "backward_written", "rows")),
     ),
-    "stages.depth1.txt": table_at(80, sheet.summary_sheet, stages(), TableOptions(depth=1)),
-    "stages.sorted.txt": table_at(80, sheet.summary_sheet, stages(), TableOptions(sort="macs", depth=2)),
+    "stages.depth1.txt": table_at(80, table_content.summary_sheet, stages(), TableOptions(depth=1)),
+    "stages.sorted.txt": table_at(80, table_content.summary_sheet, stages(), TableOptions(sort="macs", depth=2)),
     "stages.columns.txt": table_at(
-        80, sheet.summary_sheet, stages(), TableOptions(columns=("path", "flops", "written"), depth=2)
+        80, table_content.summary_sheet, stages(), TableOptions(columns=("path", "flops", "written"), depth=2)
     ),
-    "awkward.everything.txt": table_at(200, sheet.summary_sheet, awkward(), EVERYTHING),
-    "flops.module.txt": table_at(120, sheet.flops_sheet, stages()),
-    "flops.type.txt": table_at(80, sheet.flops_sheet, awkward(), TableOptions(by="type")),
-    "flops.depth.txt": table_at(80, sheet.flops_sheet, stages(), TableOptions(by="depth")),
+    "awkward.everything.txt": table_at(200, table_content.summary_sheet, awkward(), EVERYTHING),
+    "flops.module.txt": table_at(120, table_content.flops_sheet, stages()),
+    "flops.type.txt": table_at(80, table_content.flops_sheet, awkward(), TableOptions(by="type")),
+    "flops.depth.txt": table_at(80, table_content.flops_sheet, stages(), TableOptions(by="depth")),
     **{f"timed.{width}.txt": table_at(width, timings.timing_sheet, timed_mnist()) for width in (60, 80, 120)},
     **{f"timed.stages.{width}.txt": table_at(width, timings.timing_sheet, timed_stages()) for width in (80, 120)},
     **{f"timed.training.{width}.txt": table_at(width, timings.timing_sheet, timed_training()) for width in (80, 120)},
@@ -205,10 +205,10 @@ CASES: dict[str, Callable[[], str]] = {
     "findings.md": lambda: pull_request.format_pull_request(checked()),
     "baseline.txt": lambda: findings.format_check_report(against_baseline()),
     "baseline.md": lambda: pull_request.format_pull_request(against_baseline()),
-    "mnist.md": lambda: markdown.format_markdown(sheet.summary_sheet(residual_mnist())),
-    "awkward.md": lambda: markdown.format_markdown(sheet.summary_sheet(awkward())),
+    "mnist.md": lambda: markdown.format_markdown(table_content.summary_sheet(residual_mnist())),
+    "awkward.md": lambda: markdown.format_markdown(table_content.summary_sheet(awkward())),
     "compare.md": lambda: markdown.format_markdown(comparisons.comparison_sheet(bottleneck())),
-    "awkward.html": lambda: html.format_html(sheet.summary_sheet(awkward())),
+    "awkward.html": lambda: html.format_html(table_content.summary_sheet(awkward())),
     "stages.csv": lambda: json_csv.summary_csv(stages()),
     "awkward.csv": lambda: json_csv.summary_csv(awkward(), EVERYTHING),
     "trained.csv": lambda: json_csv.summary_csv(trained()),
@@ -239,25 +239,25 @@ def test_every_golden_file_is_in_use() -> None:
 @pytest.mark.parametrize("report", [residual_mnist(), stages(), awkward(), trained()])
 def test_a_table_fits_its_width(width: int, report) -> None:
     for options in (TableOptions(), TableOptions(depth=1), TableOptions(sort="params"), EVERYTHING):
-        lines = table.format_table(sheet.summary_sheet(report, options), width=width).splitlines()
+        lines = table.format_table(table_content.summary_sheet(report, options), width=width).splitlines()
         assert max(map(len, lines)) <= width
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_no_width_cuts_a_number(width: int) -> None:
-    text = table.format_table(sheet.summary_sheet(stages()), width=width)
+    text = table.format_table(table_content.summary_sheet(stages()), width=width)
     for number in ("1,419,722", "110,624,768", "885,504", "56,623,104"):
         assert number in text
 
 
 def test_an_omitted_column_is_named() -> None:
-    narrow = table.format_table(sheet.summary_sheet(residual_mnist()), width=60)
+    narrow = table.format_table(table_content.summary_sheet(residual_mnist()), width=60)
     assert "left out at this width (60): from, share; columns=… chooses" in narrow.replace("\n", " ")
-    assert "left out" not in table.format_table(sheet.summary_sheet(residual_mnist()), width=120)
+    assert "left out" not in table.format_table(table_content.summary_sheet(residual_mnist()), width=120)
 
 
 def test_layer_texts_are_cut_before_a_column_is_omitted() -> None:
-    text = table.format_table(sheet.summary_sheet(residual_mnist()), width=78)
+    text = table.format_table(table_content.summary_sheet(residual_mnist()), width=78)
     assert "Conv2d 16, 3×3, …" in text
     assert "from" in text
 
@@ -276,7 +276,7 @@ def test_an_extra_column_is_shown() -> None:
     time = Column(
         "time", "ns", lambda line, _: str(sum(nanoseconds[i] for i in line.rows)), lambda line, _: 0, right=True
     )
-    laid = sheet.summary_sheet(residual_mnist(), TableOptions(columns=("path", "time")), extra=[time])
+    laid = table_content.summary_sheet(residual_mnist(), TableOptions(columns=("path", "time")), extra=[time])
     lines = table.format_table(laid, width=80).splitlines()
     assert lines[2:6] == ["path      ns", "0         10", "1         10", "2         10"]
     assert lines[6] == "3         50"
@@ -322,18 +322,18 @@ def test_markdown_and_html_escape_markup() -> None:
     net = Sketch("net.py:_Net_", x=(1, 3, 8, 8))
     y = net.step("a|b", "expression", "x[:, 0] * <y> | 2", [net["x"]], (1, 8))
     report = net.report([y])
-    assert r"x\[:, 0] \* \<y> \| 2" in markdown.format_markdown(sheet.summary_sheet(report))
-    assert "x[:, 0] * &lt;y&gt; | 2" in html.format_html(sheet.summary_sheet(report))
+    assert r"x\[:, 0] \* \<y> \| 2" in markdown.format_markdown(table_content.summary_sheet(report))
+    assert "x[:, 0] * &lt;y&gt; | 2" in html.format_html(table_content.summary_sheet(report))
 
 
 def test_views_show_tables_and_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    report = replace(mismatched(), views=views.REPORT_VIEWS)
-    assert str(report).startswith(table.format_table(sheet.summary_sheet(report), width=120))
+    report = replace(mismatched(), views=notebook_views.REPORT_VIEWS)
+    assert str(report).startswith(table.format_table(table_content.summary_sheet(report), width=120))
     assert "at layer2.0.add: the two sides of this residual cannot be added" in " ".join(str(report).split())
     assert (report._repr_html_() or "").count("<table") == 1
     assert "cannot be added" in (report._repr_html_() or "")
-    shown = replace(bottleneck(), views=views.COMPARISON_VIEWS)
+    shown = replace(bottleneck(), views=notebook_views.COMPARISON_VIEWS)
     assert "0.103×" in str(shown)
     assert "<table" in (shown._repr_html_() or "")
 
@@ -350,7 +350,7 @@ def test_phrases_wrap_between_words_only_if_too_wide() -> None:
 
 def test_an_empty_net_has_a_table() -> None:
     report = Sketch("empty.yaml", x=(1, 3)).report([])
-    assert re.search(r"total\n0 parameters \(0 B\) · 0 MACs", table.format_table(sheet.summary_sheet(report)))
+    assert re.search(r"total\n0 parameters \(0 B\) · 0 MACs", table.format_table(table_content.summary_sheet(report)))
 
 
 def test_a_finding_without_a_location_is_shown_with_its_target() -> None:

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from archscope.checks.lint import lint
-from archscope.render import sheet, table
+from archscope.render import table, table_content
 from archscope.report import Report, Total, breakdown, full_outline, leaf_lines, outline, walk_lines
 from tests.counting import calls_of
 from tests.sketches import Sketch
@@ -47,8 +47,8 @@ WORK: dict[str, Callable[[Report], object]] = {
     "by depth": lambda report: breakdown(report, "depth"),
     "total": lambda report: report.total,
     "document": lambda report: report.to_dict(),
-    "table": lambda report: sheet.summary_sheet(report),
-    "flops": lambda report: sheet.flops_sheet(report),
+    "table": lambda report: table_content.summary_sheet(report),
+    "flops": lambda report: table_content.flops_sheet(report),
     "lint": lint,
 }
 
@@ -66,7 +66,7 @@ def test_every_level_of_nested_blocks_is_the_sum_of_its_children() -> None:
 
 
 def test_nested_blocks_are_printed_with_their_depth() -> None:
-    lines = table.format_table(sheet.summary_sheet(nested_blocks(3)), width=100).splitlines()
+    lines = table.format_table(table_content.summary_sheet(nested_blocks(3)), width=100).splitlines()
     layers = [line[: line.index("layer")] for line in lines if " Linear" in line]
     assert layers == ["", "  ", "    "]
 

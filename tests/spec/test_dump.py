@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from archscope.spec import load, parse_text
 from archscope.spec.dump import dump
 from archscope.spec.dump import scalar_text as scalar_text
-from archscope.spec.model import Constant, Word
+from archscope.spec.spec_types import Constant, Word
 
 ROOT = Path(__file__).parents[2]
 SPECS = sorted([*ROOT.glob("specs/**/*.yaml"), *ROOT.glob("archscope/std/*.yaml")])

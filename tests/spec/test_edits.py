@@ -13,7 +13,7 @@ from archscope.errors import Span
 from archscope.spec import load
 from archscope.spec.argument_names import all_signatures, layer_signatures
 from archscope.spec.editable_spec import CallSite, EditableSpec, iter_spec_nodes
-from archscope.spec.model import Expression, Residual, Spec, Step
+from archscope.spec.spec_types import Expression, Residual, Spec, Step
 from archscope.spec.text_diff import first_change, unified_diff
 
 NET = """\

@@ -6,7 +6,7 @@ import pytest
 
 from archscope.errors import SpecError
 from archscope.spec import Spec, parse_text
-from archscope.spec.model import (
+from archscope.spec.spec_types import (
     Constant,
     Expression,
     For,

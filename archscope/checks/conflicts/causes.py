@@ -24,7 +24,7 @@ from archscope.checks.conflicts.axis_history import AxisChange
 from archscope.checks.conflicts.axis_names import MERGED_SEPARATOR, SPATIAL_LETTERS, position_axes
 from archscope.checks.conflicts.size_model import RESAMPLING_OPS
 from archscope.checks.conflicts.view_factors import find_view_factors
-from archscope.report.windows import window_of
+from archscope.report.window_sizes import window_of
 from archscope.trace import Mismatch, Row, Shape
 
 CAUSE_CLASSES = (

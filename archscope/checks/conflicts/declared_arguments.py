@@ -17,8 +17,8 @@ from archscope.checks.conflicts.causes import (
     last_declared_size,
 )
 from archscope.checks.conflicts.diagnosis import Diagnosis
-from archscope.layer_rules import nearest_divisors
-from archscope.report.windows import window_of
+from archscope.constructor_checks import nearest_divisors
+from archscope.report.window_sizes import window_of
 from archscope.trace import Row, Trace, WrongArgument
 
 LayerArguments = Mapping[str, object]

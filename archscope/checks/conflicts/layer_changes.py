@@ -28,7 +28,7 @@ from archscope.checks.conflicts.declared_arguments import (
 from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.checks.conflicts.operand_relations import centred_arguments
 from archscope.checks.conflicts.size_model import RESAMPLING_OPS
-from archscope.report.windows import Window, window_of
+from archscope.report.window_sizes import Window, window_of
 from archscope.spec.tensor_calls import PERMUTE_FUNCTIONS, RESHAPE_FUNCTIONS
 from archscope.trace import Failure, Mismatch, Row, Shape, Trace
 

@@ -15,7 +15,7 @@ from archscope.checks.conflicts.axis_history import AxisChange, AxisHistory
 from archscope.checks.conflicts.causes import is_uneven
 from archscope.checks.conflicts.size_model import RESAMPLING_OPS
 from archscope.checks.conflicts.size_origins import find_size_origin
-from archscope.report.windows import window_of
+from archscope.report.window_sizes import window_of
 from archscope.trace import Mismatch, Operand, Row
 
 SIDE_NAMES = {"residual": ("main", "shortcut"), "pyramid": ("lateral", "top-down")}

@@ -26,7 +26,7 @@ from archscope.checks.conflicts.size_model import (
     window_resize,
 )
 from archscope.checks.conflicts.view_factors import find_view_factors
-from archscope.report.windows import window_of
+from archscope.report.window_sizes import window_of
 from archscope.trace import Mismatch, Operand, Row, SizeCondition, Trace
 
 POINTWISE_OPS = ("add", "sub", "mul", "truediv", "div", "iadd", "imul", "isub")

@@ -21,7 +21,7 @@ from archscope.checks.conflicts.axis_origins import (
     index_origins,
     view_origins,
 )
-from archscope.report.windows import Window, window_of
+from archscope.report.window_sizes import Window, window_of
 from archscope.trace import Operand, Row, Value
 
 RESAMPLING_OPS = ("interpolate", "pixel_shuffle", "pixel_unshuffle")

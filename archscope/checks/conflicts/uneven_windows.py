@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archscope.checks.conflicts.axis_history import AxisChange
-from archscope.report.windows import window_of
+from archscope.report.window_sizes import window_of
 
 CROP_OPS = ("getitem", "narrow")
 """Functions that cut a piece out of an axis."""

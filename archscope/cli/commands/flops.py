@@ -21,7 +21,7 @@ from archscope.errors import UsageError
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
     from archscope.crosscheck import CrossCheck
-    from archscope.render.sheet import TableOptions
+    from archscope.render.table_content import TableOptions
     from archscope.report import Report
 
 

@@ -21,7 +21,7 @@ def list_networks(targets: tuple[str, ...], format: str, output: str | None) -> 
     """
     with errors_printed():
         from archscope import api
-        from archscope.render import json_csv, network_list, views
+        from archscope.render import json_csv, network_list, notebook_views
 
         refuse_outputs([output], targets)
         try:
@@ -36,4 +36,4 @@ def list_networks(targets: tuple[str, ...], format: str, output: str | None) -> 
         if format == "json":
             write_output(json_csv.format_json(network_list.networks_document(networks)), output)
         else:
-            write_output(network_list.format_networks(networks, views.terminal_width()), output)
+            write_output(network_list.format_networks(networks, notebook_views.terminal_width()), output)

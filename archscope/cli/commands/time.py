@@ -34,7 +34,7 @@ from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
 from archscope.predicted_memory import OPTIMIZERS
 
 if TYPE_CHECKING:
-    from archscope.render.sheet import TableOptions
+    from archscope.render.table_content import TableOptions
     from archscope.timing import Grid, Timing
 
 PICTURE_SUFFIXES = (".svg", ".png")

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from archscope.compile.shapes import images, pointwise, products, reshape
+from archscope.compile.shapes import images, pointwise, products_and_norms, reshape
 
 ShapeRule = Callable[..., object]
 
@@ -51,8 +51,20 @@ _RULES_NAMED_AS_TORCH: tuple[ShapeRule, ...] = (
         pointwise.normalize,
         pointwise.to,
     ),
-    *(products.linear, products.matmul, products.bmm, products.mm, products.outer, products.embedding),
-    *(products.scaled_dot_product_attention, products.layer_norm, products.rms_norm, products.group_norm),
+    *(
+        products_and_norms.linear,
+        products_and_norms.matmul,
+        products_and_norms.bmm,
+        products_and_norms.mm,
+        products_and_norms.outer,
+        products_and_norms.embedding,
+    ),
+    *(
+        products_and_norms.scaled_dot_product_attention,
+        products_and_norms.layer_norm,
+        products_and_norms.rms_norm,
+        products_and_norms.group_norm,
+    ),
     *(images.pad, images.interpolate, images.pixel_shuffle, images.pixel_unshuffle, images.unfold),
     *(reshape.stack, reshape.contiguous, reshape.flatten, reshape.reshape),
     *(reshape.arange, reshape.full),

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from archscope.compile.shapes import functions, images, pointwise, products, reshape, window_sizes
+from archscope.compile.shapes import functions, images, pointwise, products_and_norms, reshape, window_sizes
 from archscope.compile.shapes.guards import (
     axis_index,
     empty_contiguous,
@@ -112,13 +112,13 @@ def _instance_norm(rank: int, arguments: Arguments, x: Tensor) -> Tensor:
 def _group_norm(arguments: Arguments, x: Tensor) -> Tensor:
     guard_default_dtype(x)
     guard(x.dim() >= 2 and x.shape[1] == arguments["num_channels"])
-    return products.group_norm(x, arguments["num_groups"])  # type: ignore[arg-type]
+    return products_and_norms.group_norm(x, arguments["num_groups"])  # type: ignore[arg-type]
 
 
 def _layer_norm(arguments: Arguments, x: Tensor) -> Tensor:
     guard_default_dtype(x)
     shape = arguments["normalized_shape"]
-    return products.layer_norm(x, [shape] if is_int(shape) else shape)  # type: ignore[arg-type,list-item]
+    return products_and_norms.layer_norm(x, [shape] if is_int(shape) else shape)  # type: ignore[arg-type,list-item]
 
 
 def _linear(arguments: Arguments, x: Tensor) -> Tensor:

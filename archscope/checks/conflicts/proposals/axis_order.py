@@ -17,7 +17,7 @@ from archscope.checks.conflicts.axis_origins import OutputAxis, axis_origins
 from archscope.checks.conflicts.proposals.conflict_case import ConflictCase, Proposal, Spot, enclosing_expressions
 from archscope.report.receptive_reshape import count_equal_leading
 from archscope.spec import tensor_calls
-from archscope.spec.model import Expression, Join, Residual
+from archscope.spec.spec_types import Expression, Join, Residual
 from archscope.spec.tensor_calls import (
     CONCAT_FUNCTIONS,
     DIM_FUNCTIONS,

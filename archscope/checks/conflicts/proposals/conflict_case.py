@@ -12,7 +12,7 @@ from archscope.checks.conflicts.causes import CAUSE_OF_ARGUMENT, DIVISOR_ARGUMEN
 from archscope.checks.conflicts.diagnosis import Diagnosis
 from archscope.errors import Span
 from archscope.spec.editable_spec import ArgumentText, CallSite, EditableSpec, iter_spec_nodes
-from archscope.spec.model import Block, Constant, Expression, Steps
+from archscope.spec.spec_types import Block, Constant, Expression, Steps
 from archscope.trace import Call, Mismatch, Row
 
 Pages = Mapping[str, EditableSpec]

@@ -18,7 +18,7 @@ from archscope.checks.conflicts.proposals.layer_arguments import (
 )
 from archscope.checks.conflicts.proposals.literals import nearest_size_divisors, propose_divisors, propose_multiples
 from archscope.spec.editable_spec import ArgumentText
-from archscope.spec.model import Expression, Join
+from archscope.spec.spec_types import Expression, Join
 from archscope.spec.tensor_calls import PERMUTE_FUNCTIONS, call_name
 from archscope.trace import Shape
 

@@ -15,7 +15,7 @@ from archscope.checks.conflicts.proposals.conflict_case import (
     enclosing_steps,
 )
 from archscope.spec.editable_spec import ArgumentText, EditableSpec, iter_spec_nodes
-from archscope.spec.model import Expression, Input, Join, Label, Residual, Step, Steps
+from archscope.spec.spec_types import Expression, Input, Join, Label, Residual, Step, Steps
 
 MULTI_VALUE_OPS = ("scaled_dot_product_attention", "matmul", "bmm", "cat", "add", "mul")
 """Functions of several values, each of which may be the wrong one."""

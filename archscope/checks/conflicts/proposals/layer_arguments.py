@@ -22,7 +22,7 @@ from archscope.checks.conflicts.proposals.conflict_case import (
     enclosing_expressions,
 )
 from archscope.checks.conflicts.size_model import RESAMPLING_OPS, resize_rule
-from archscope.report.windows import Window, window_of
+from archscope.report.window_sizes import Window, window_of
 from archscope.spec.editable_spec import CallSite, EditableSpec, TextEdit
 from archscope.trace import Row
 

@@ -21,9 +21,9 @@ from archscope.checks.conflicts.proposals.conflict_case import (
     Spot,
     argument_node,
 )
-from archscope.layer_rules import nearest_divisors
-from archscope.spec.model import Argument, Constant, Data, DeclaredModule, Definition, Expression, For, Items
+from archscope.constructor_checks import nearest_divisors
 from archscope.spec.name_usage import names_in
+from archscope.spec.spec_types import Argument, Constant, Data, DeclaredModule, Definition, Expression, For, Items
 from archscope.trace import Call, Row, Shape
 
 MAX_STEPS_BACK = 3

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from archscope.checks.conflicts.proposals.conflict_case import ConflictCase, Proposal, Spot, enclosing_block
 from archscope.spec.editable_spec import EditableSpec, iter_spec_nodes
-from archscope.spec.model import Expression, Residual, Step
+from archscope.spec.spec_types import Expression, Residual, Step
 from archscope.trace import Row, Shape
 
 ROLE_ARGUMENTS = (("channels", ("out_channels", "out_features")), ("stride", ("stride",)))

@@ -19,8 +19,8 @@ from archscope.checks.conflicts.proposals.conflict_case import (
     argument_node,
 )
 from archscope.checks.conflicts.proposals.inputs_and_labels import labels_before
-from archscope.spec.model import Argument, Definition, Expression
 from archscope.spec.name_usage import names_in
+from archscope.spec.spec_types import Argument, Definition, Expression
 from archscope.trace import Call, Row
 
 

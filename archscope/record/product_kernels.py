@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from archscope.record.tensors import shape_of
+from archscope.record.tensor_trees import shape_of
 from archscope.trace import Kernel, Kernels, Shape
 
 AxisSizes = Mapping[Hashable, int]

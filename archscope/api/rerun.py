@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from archscope.api.specs import as_shapes, split_target
+from archscope.api.spec_loading import as_shapes, split_target
 from archscope.errors import UsageError
 from archscope.plain_files import read_plain_file
 from archscope.report import Report, make_request, parse_options

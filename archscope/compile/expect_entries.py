@@ -13,7 +13,7 @@ from archscope.compile.graph_tensor import GraphTensor
 from archscope.compile.runtime_numbers import RuntimeList, compile_time_value
 from archscope.compile.scope import Scope
 from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.model import Check, Constant, Data, Expectation, Expression, Items, Table, Word
+from archscope.spec.spec_types import Check, Constant, Data, Expectation, Expression, Items, Table, Word
 from archscope.spec.spec_values import UNKNOWN, describe_value
 from archscope.units import parse_figure
 

@@ -10,7 +10,7 @@ from typing import Any
 from archscope.comparison import Comparison
 from archscope.crosscheck import CrossCheck
 from archscope.errors import KeywordError, UsageError, did_you_mean
-from archscope.render import comparisons, crosschecks, findings, html, sheet, table
+from archscope.render import comparisons, crosschecks, findings, html, table, table_content
 from archscope.render.columns import COLUMN_NAMES
 from archscope.report import Report, ReportViews
 
@@ -20,7 +20,7 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def sheet_views(laid: Callable[[Any], sheet.Sheet]) -> ReportViews:
+def sheet_views(laid: Callable[[Any], table_content.Sheet]) -> ReportViews:
     """Return the views of an object that is shown as one table."""
     return ReportViews(
         lambda shown: table.format_table(laid(shown), width=terminal_width()).rstrip("\n"),
@@ -28,19 +28,21 @@ def sheet_views(laid: Callable[[Any], sheet.Sheet]) -> ReportViews:
     )
 
 
-def with_findings(page: sheet.Sheet, reports: Sequence[Report], *, level: str = "note", width: int = 80) -> sheet.Sheet:
+def with_findings(
+    page: table_content.Sheet, reports: Sequence[Report], *, level: str = "note", width: int = 80
+) -> table_content.Sheet:
     """Return the sheet with the findings of its reports, down to a level, below it."""
     return replace(page, findings_text=findings.format_report_findings(reports, level=level, width=width))
 
 
 def report_text(report: Report) -> str:
     width = terminal_width()
-    page = replace(sheet.summary_sheet(report), help=COLUMNS_HELP)
+    page = replace(table_content.summary_sheet(report), help=COLUMNS_HELP)
     return table.format_table(with_findings(page, [report], width=width), width=width).rstrip("\n")
 
 
 def report_html(report: Report) -> str:
-    return html.format_html(with_findings(sheet.summary_sheet(report), [report]))
+    return html.format_html(with_findings(table_content.summary_sheet(report), [report]))
 
 
 def errors_text(report: Report) -> str:
@@ -70,7 +72,7 @@ def cross_check_html(check: CrossCheck) -> str:
 def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort: str = "") -> str:
     """Return the table alone with these options. Raises UsageError for an unknown column."""
     names = check_column_names(columns, sort, comparisons.COMPARISON_NAMES)
-    page = comparisons.comparison_sheet(compared, sheet.TableOptions(names, sort=sort))
+    page = comparisons.comparison_sheet(compared, table_content.TableOptions(names, sort=sort))
     return table.format_table(replace(page, help="comparison.table(columns=…) chooses"), width=terminal_width()).rstrip(
         "\n"
     )
@@ -107,7 +109,7 @@ def report_table(
     names = check_column_names(columns, sort, COLUMN_NAMES)
     if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise UsageError(f"a depth is a whole number from 1, not {depth!r}", "depth=2")
-    page = sheet.summary_sheet(report, sheet.TableOptions(names, depth, sort, expand))
+    page = table_content.summary_sheet(report, table_content.TableOptions(names, depth, sort, expand))
     return table.format_table(replace(page, help=COLUMNS_HELP), width=terminal_width()).rstrip("\n")
 
 

@@ -27,7 +27,8 @@ from archscope.compile.torch_functions import RANDOM_FUNCTIONS, language_dtypes,
 from archscope.errors import BlockFrame, Problem, Problems, Span, did_you_mean
 from archscope.spec.bounded_math import NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError
 from archscope.spec.evaluate import Evaluator
-from archscope.spec.model import (
+from archscope.spec.name_usage import names_read
+from archscope.spec.spec_types import (
     ALLOW_PYTHON_HELP,
     Argument,
     Block,
@@ -45,7 +46,6 @@ from archscope.spec.model import (
     Variant,
     Word,
 )
-from archscope.spec.name_usage import names_read
 from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
 from archscope.spec.work_budget import CALL_COST, WorkBudget
 

@@ -16,7 +16,7 @@ import torch.nn.functional
 from archscope.record.call_attributes import ARGUMENT_NAMES, VARIADIC_ARGUMENTS
 from archscope.record.lowerings import Lowering, find_lowering, is_free
 from archscope.record.meta_shortcuts import META_SHORTCUTS, MetaShortcut
-from archscope.record.tensors import tensors_in
+from archscope.record.tensor_trees import tensors_in
 
 ALLOCATING = frozenset(
     [
