@@ -29,7 +29,7 @@ class BadCase:
         assert [self.line(problem) for problem in error.problems] == list(self.expected)
         for problem, part in zip(error.problems, self.helps, strict=True):
             assert part in problem.help
-            assert problem.help, f"a problem without a cure: {problem.message}"
+            assert problem.help, f"a problem without a help: {problem.message}"
 
     def line(self, problem: Problem) -> str:
         file = "" if Path(problem.span.file).name == self.path.name else f"{problem.span.file}:"

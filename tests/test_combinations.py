@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cure"),
+    ("arguments", "help"),
     [
         ("flops --compare net.yaml --by type", "leave --compare out"),
         ("flops --compare net.yaml --by module", "leave --compare out"),
@@ -73,11 +73,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("time net.yaml --columns backward_time", "--train records it"),
     ],
 )
-def test_what_would_have_no_effect_is_refused_with_a_cure(arguments: str, cure: str) -> None:
+def test_what_would_have_no_effect_is_refused_with_a_cure(arguments: str, help: str) -> None:
     result = run(*arguments.split())
     assert (result.exit_code, result.stdout) == (2, "")
     assert "help: " in result.stderr
-    assert cure in " ".join(result.stderr.split())
+    assert help in " ".join(result.stderr.split())
 
 
 def test_a_comparison_is_sorted_and_has_the_columns_that_are_chosen() -> None:

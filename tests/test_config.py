@@ -1,4 +1,4 @@
-"""Configuration: `[tool.archscope]` of the nearest pyproject.toml; every mistake with its file, line and cure."""
+"""Configuration: `[tool.archscope]` of the nearest pyproject.toml; every mistake with its file, line and help."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_without_a_file_nothing_is_asked_for(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "message", "cure"),
+    ("text", "where", "message", "help"),
     [
         ("[tool.archscope]\nmax-parms = 3\n", ":2:1", "unknown key 'max-parms'", "did you mean 'max-params'"),
         ("[tool.archscope]\n\n  zzz = 3\n", ":3:3", "unknown key 'zzz'", "keys: specs, select"),
@@ -84,11 +84,11 @@ def test_without_a_file_nothing_is_asked_for(tmp_path: Path, monkeypatch: pytest
         ("[tool.archscope\n", "", "not valid TOML: ", "line 1"),
     ],
 )
-def test_a_mistake_has_its_place_and_cure(tmp_path: Path, text: str, where: str, message: str, cure: str) -> None:
+def test_a_mistake_has_its_place_and_cure(tmp_path: Path, text: str, where: str, message: str, help: str) -> None:
     with pytest.raises(UsageError) as raised:
         config.find_config(written(tmp_path, text))
     assert str(raised.value).startswith(f"{tmp_path / config.CONFIG_FILE}{where}: {message}")
-    assert cure in str(raised.value)
+    assert help in str(raised.value)
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -74,12 +74,12 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("name", "given", "fact", "cure"), SAID)
-def test_the_command_line_says_which_input_would_do(name: str, given: str, fact: str, cure: str) -> None:
+@pytest.mark.parametrize(("name", "given", "fact", "help"), SAID)
+def test_the_command_line_says_which_input_would_do(name: str, given: str, fact: str, help: str) -> None:
     code, text = run("check", f"net.py:{name}", "--input", given)
     assert code == 1
-    assert f"{fact}\n  help: {cure}\n" in text
-    for words in cure.split(", or "):
+    assert f"{fact}\n  help: {help}\n" in text
+    for words in help.split(", or "):
         option, value = words.split()[:2]
         chosen = ["--input", given, option, value] if option == "--dtype" else [option, value]
         assert run("summary", f"net.py:{name}", *chosen)[0] == 0
@@ -119,9 +119,9 @@ def test_python_says_it_in_pythons_words() -> None:
     ],
 )
 def test_other_layers_of_another_dtype_say_the_same(layer: nn.Module, given: Any) -> None:
-    fact, cure = told(layer, given)
+    fact, help = told(layer, given)
     assert fact.startswith(f"{type(layer).__name__} has float32 weights; it is given input, ")
-    assert cure.startswith(f"input={given[1]} is made in float32")
+    assert help.startswith(f"input={given[1]} is made in float32")
 
 
 def test_a_bag_of_rows_says_how_many_it_has() -> None:
@@ -167,10 +167,10 @@ def test_the_layer_that_ended_the_run_has_one_line() -> None:
 
 # ------------------------------------------------------------ a row of numbers without its batch
 def test_a_row_of_numbers_that_runs_in_a_batch_is_told_so() -> None:
-    cure = "--input int64:1x12 runs: the batch stands before the 12 numbers"
+    help = "--input int64:1x12 runs: the batch stands before the 12 numbers"
     code, text = run("check", "net.py:Words", "--input", "int64:12")
-    assert (code, f"help: {cure}" in text) == (1, True)
-    assert f"help: {cure}" in run("summary", "net.py:Words", "--input", "int64:12")[1]
+    assert (code, f"help: {help}" in text) == (1, True)
+    assert f"help: {help}" in run("summary", "net.py:Words", "--input", "int64:12")[1]
     assert run("summary", "net.py:Words", "--input", "int64:1x12")[0] == 0
     assert archscope.summarize(nn.Embedding(10, 4), ("int64", (12,))).ok  # such a row is an input of its own
     broken = nn.Sequential(nn.Embedding(10, 4), nn.Linear(5, 2))

@@ -1,4 +1,4 @@
-"""What does not fit in memory is refused before it is asked for, with what it needs, what is free, and the cure."""
+"""What does not fit in memory is refused before it is asked for, with what it needs, what is free, and the help."""
 
 from __future__ import annotations
 

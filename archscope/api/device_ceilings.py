@@ -77,12 +77,12 @@ def list_devices() -> tuple[str, tuple[AvailableDevice, ...]]:
             backend = backend_of(name)
             refusal = backend.unopened()
             if refusal is not None:
-                found.append(AvailableDevice(name, why=refusal.fact, help=refusal.cure))
+                found.append(AvailableDevice(name, why=refusal.fact, help=refusal.help))
                 continue
             found.append(AvailableDevice(name, backend.machine(), backend.free_bytes(), backend.bytes_held_by_others()))
         refusal = kind.device_problem(kind.traits.kind) if not kind.is_available() else None
         if refusal is not None:
-            found.append(AvailableDevice(kind.traits.kind, why=refusal.fact, help=refusal.cure))
+            found.append(AvailableDevice(kind.traits.kind, why=refusal.fact, help=refusal.help))
     return default_device(), tuple(found)
 
 

@@ -121,7 +121,7 @@ class CudaBackend:
         fact, names = f"there is no device {device!r} here", cls.device_names()
         if not names:
             problem = _cuda_problem()
-            return DeviceProblem(f"{fact}: {problem.fact}", f"{problem.cure}; {OTHER_DEVICES_HELP}")
+            return DeviceProblem(f"{fact}: {problem.fact}", f"{problem.help}; {OTHER_DEVICES_HELP}")
         if (torch.device(device).index or 0) < len(names):
             return None
         there = f"there are {names[0]} to {names[-1]}" if names[1:] else f"there is {names[0]}"

@@ -23,7 +23,7 @@ class DeviceProblem(NamedTuple):
     """Why a device cannot be used, and how to fix that."""
 
     fact: str
-    cure: str
+    help: str
 
 
 class Clock(Protocol):

@@ -183,7 +183,7 @@ def tensor_help(value: object) -> str:
     """Return how to make a tensor of a value that is used as a tensor."""
     if isinstance(value, (tuple, list, RuntimeList)):
         return "take the values apart with labels: - out, _: …"
-    return value.cure if isinstance(value, SpecValue) else ""
+    return value.help if isinstance(value, SpecValue) else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +198,7 @@ class TensorFunction(SpecValue):
         return f"the function {self.name}"
 
     @property
-    def cure(self) -> str:  # type: ignore[override]
+    def help(self) -> str:  # type: ignore[override]
         return f"name the tensor: {self.name}(prev)"
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
@@ -230,4 +230,4 @@ class PartialCall(SpecValue):
     def what(self) -> str:  # type: ignore[override]
         return f"{self.function.name}(…) without a tensor"
 
-    cure = "inside an expression name the tensor: flatten(prev, 1)"
+    help = "inside an expression name the tensor: flatten(prev, 1)"

@@ -59,7 +59,7 @@ class LayerClass(SpecValue):
         return f"layer {self.name}"
 
     @property
-    def cure(self) -> str:  # type: ignore[override]
+    def help(self) -> str:  # type: ignore[override]
         return f"apply it first: {self.name}(…)(prev)"
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
@@ -89,7 +89,7 @@ class Layer(SpecValue):
         return f"layer {self.kind.name}"
 
     @property
-    def cure(self) -> str:  # type: ignore[override]
+    def help(self) -> str:  # type: ignore[override]
         return f"apply it first: {self.kind.name}(…)(prev)"
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:

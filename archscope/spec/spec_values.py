@@ -34,7 +34,7 @@ class SpecValue:
     """
 
     what = "value"
-    cure = ""  # the help where a tensor is needed
+    help = ""  # the help where a tensor is needed
     compares = False  # whether it implements `<`, `==` …
     numeric = False  # whether it is a number that is computed when the net runs
     lists = False  # whether it is a list that is computed when the net runs

@@ -1,4 +1,4 @@
-"""The pages of the rules: one for each rule, each with the rule's own words, an example that shows it, and its cure."""
+"""The pages of the rules: one for each rule, each with the rule's own words, an example that shows it, and its help."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.docs.pages import ROOT, blocks, prose
 
 FOLDER = ROOT / "docs" / "rules"
 CAUSES = (*CAUSE_CLASSES, "broadcast")
-HEADINGS = ["Why", "The cure", "When it is meant"]
+HEADINGS = ["Why", "How to fix it", "When it is meant"]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 
 
@@ -36,7 +36,7 @@ def test_every_cause_has_a_page_that_shows_it_and_a_line_of_the_index() -> None:
         assert says
         assert f"| [`{cause}`]({cause}.md) | {says[1]} |" in index
         assert re.search(rf": (?:error|warning) [a-z-]+ \({cause}\)", text)
-        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Why", "The cure"]
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Why", "How to fix it"]
 
 
 @each_rule

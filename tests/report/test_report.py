@@ -162,9 +162,9 @@ def test_the_document_holds_findings() -> None:
 
 
 def test_a_problem_becomes_a_finding() -> None:
-    problem = Problem(Span("n.yaml", 1, 2), "what", "cure", (BlockFrame("Block", Span("n.yaml", 9, 5), "layer1.0"),))
+    problem = Problem(Span("n.yaml", 1, 2), "what", "help", (BlockFrame("Block", Span("n.yaml", 9, 5), "layer1.0"),))
     finding = finding_from_problem(problem, rule="unused", level="warning")
-    assert (finding.rule, finding.level, finding.message, finding.help) == ("unused", "warning", "what", "cure")
+    assert (finding.rule, finding.level, finding.message, finding.help) == ("unused", "warning", "what", "help")
     assert (finding.path, finding.place) == ("layer1.0", problem.span)
     assert finding.details == ("in Block at n.yaml:9 (layer1.0)",)
     assert finding_from_problem(problem, sources={"n.yaml": "- X(3)"}).details[:2] == ("- X(3)", " ^")
