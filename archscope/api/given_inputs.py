@@ -37,13 +37,13 @@ class GivenInputs:
 
     def with_batch_axis(self) -> GivenInputs:
         """Return the inputs with the batch size, or 1, as another axis before those of the one shape."""
-        one, batch = self._single_input, self.batch or 1
-        if isinstance(one, Mapping):
-            whole: Any = {**one, "shape": (batch, *one["shape"])}
+        single, batch = self._single_input, self.batch or 1
+        if isinstance(single, Mapping):
+            whole: Any = {**single, "shape": (batch, *single["shape"])}
         else:
-            named = isinstance(units.torch_name(one[0]), str)
-            whole = (one[0], (batch, *one[1]), *one[2:]) if named else (batch, *one)
-        given = whole if one is self.input else dict.fromkeys(self.input, whole)
+            named = isinstance(units.torch_name(single[0]), str)
+            whole = (single[0], (batch, *single[1]), *single[2:]) if named else (batch, *single)
+        given = whole if single is self.input else dict.fromkeys(self.input, whole)
         return replace(self, input=given, batch=None)
 
     @property

@@ -116,7 +116,9 @@ class ModuleAtOtherSizes:
         before the conflicts.
         """
         index, found = self.report.index, self.report.trace.mismatches
-        ahead = {row for one in found for operand in one.operands for row in index.ancestors(operand).values()}
+        ahead = {
+            row for mismatch in found for operand in mismatch.operands for row in index.ancestors(operand).values()
+        }
         rows = {row for row in ahead if index.layer(self.report.trace.rows[row]) is None}
         again = self._rerun(rows) if rows and self.report.total.known <= MAX_LOCATE_MACS else None
         return again or self.report

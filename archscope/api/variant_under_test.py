@@ -135,7 +135,7 @@ class VariantUnderTest:
             return ()
         with quiet_analysis():
             checked = check(self.target, device="meta", allow_python=self.allow_python)
-        return non_expectation_errors(finding for one in checked for finding in one.findings)
+        return non_expectation_errors(finding for result in checked for finding in result.findings)
 
     def unmet_findings(self, expected: Expectation) -> Sequence[Finding]:
         return self.verdict.unmet.get(expected, self.verdict.findings)
