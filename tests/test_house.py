@@ -41,6 +41,7 @@ LAYERS: dict[str, int] = {
     "user_warnings": 1,
     "tested_versions": 1,
     "backends": 2,
+    "torch_layers": 2,
     "compile": 2,
     "record": 2,
     "targets": 2,
@@ -66,6 +67,7 @@ SAME_LAYER_IMPORTS: dict[tuple[str, str], str] = {
     ("planned_block", "trace"): "a planned step has the shapes of a trace",
     ("shape_errors", "trace"): "mismatches are part of a trace",
     ("counters", "record"): "only record restores what a run changed",
+    ("compile", "torch_layers"): "a step is a layer with its arguments",
     ("targets", "record"): "only record lists what a module holds",
     ("measure", "record"): "the same for measured runs; and the time of a row is that of its recorded calls",
     **dict.fromkeys(

@@ -157,9 +157,9 @@ def test_the_snapshot_is_that_of_this_torch():
     torch = pytest.importorskip("torch")
     if not torch.__version__.startswith("2.13."):
         pytest.skip("the snapshot was taken from torch 2.13")
-    from archscope.compile.signatures import signature_snapshot  # after the check: it imports torch
+    from archscope.torch_layers.signatures import signature_snapshot  # after the check: it imports torch
 
     stored = Path(archscope.spec.__file__).with_name("signatures.json").read_text("utf-8")
     assert json.loads(stored) == json.loads(json.dumps(signature_snapshot())), (
-        "run: python -m archscope.compile.signatures archscope/spec/signatures.json"
+        "run: python -m archscope.torch_layers.signatures archscope/spec/signatures.json"
     )

@@ -236,9 +236,9 @@ def _build_report(
 def _record_target(
     target_module: TargetModule, args: Any, kwargs: Any, *, train: bool, backward: bool, **how: Any
 ) -> Recording:
-    from archscope import compile as compiler
     from archscope import targets
     from archscope.record import record_module
+    from archscope.torch_layers import describe_layer
 
     return record_module(
         target_module.module,
@@ -246,7 +246,7 @@ def _record_target(
         kwargs,
         train=train,
         backward=backward,
-        text=compiler.describe_layer,
+        text=describe_layer,
         target=target_module.name,
         device=target_module.device,
         dtype=target_module.dtype,

@@ -12,7 +12,6 @@ from functools import partial
 
 from torch import fx
 
-from archscope.compile.argument_text import format_block_arguments
 from archscope.compile.block_use import BlockUse, last_node, meta_argument
 from archscope.compile.compilation import BlockSource, CompileSession, NetSource
 from archscope.compile.expect_entries import evaluate_expectations
@@ -32,6 +31,7 @@ from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_types import Block, Data, Expression, Input, Items, Spec
 from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
 from archscope.spec.work_budget import BLOCK_COST
+from archscope.torch_layers.layer_text import format_block_arguments
 
 
 def block_plan(

@@ -22,7 +22,6 @@ from archscope.compile.loop_conditions import LoopConditions
 from archscope.compile.meta_tensors import flatten_tensors
 from archscope.compile.number_functions import NumberFunction
 from archscope.compile.scope import LazyValue, Scope
-from archscope.compile.signatures import REFUSED_MODULES, torch_layers
 from archscope.compile.torch_functions import RANDOM_FUNCTIONS, language_dtypes, language_functions
 from archscope.errors import BlockFrame, Problem, Problems, Span, did_you_mean
 from archscope.spec.bounded_math import NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError
@@ -48,6 +47,7 @@ from archscope.spec.spec_types import (
 )
 from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
 from archscope.spec.work_budget import CALL_COST, WorkBudget
+from archscope.torch_layers.signatures import REFUSED_MODULES, torch_layers
 
 if TYPE_CHECKING:
     from archscope.compile.plan import BlockPlan

@@ -20,6 +20,7 @@ from archscope.compile.torch_functions import FunctionEntry, language_methods
 from archscope.errors import did_you_mean
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
 from archscope.spec.spec_values import UNKNOWN, LazyList, SpecValue, describe_value, has_unknown
+from archscope.torch_layers.layer_text import format_argument_value, format_named_argument
 
 if TYPE_CHECKING:
     from archscope.compile.block_use import BlockUse
@@ -231,3 +232,8 @@ class PartialCall(SpecValue):
         return f"{self.function.name}(…) without a tensor"
 
     help = "inside an expression name the tensor: flatten(prev, 1)"
+
+    def short_text(self) -> str:
+        positional = [format_argument_value(value) for value in self.args]
+        named = [format_named_argument(name, value) for name, value in self.kwargs.items()]
+        return f"{self.function.name}({', '.join(positional + named)})"

@@ -27,13 +27,18 @@ from archscope.compile.argument_checks import (
     padding_conflicts,
     rank_help,
 )
-from archscope.compile.argument_text import format_layer_arguments
 from archscope.compile.call_limits import check_layer_limits
 from archscope.compile.fast_init import FastInitMode
 from archscope.compile.graph_tensor import TensorFunction
 from archscope.compile.layer_classes import Layer, LayerClass
 from archscope.compile.meta_tensors import flatten_tensors
-from archscope.compile.signatures import (
+from archscope.sequence_order import find_order_problem
+from archscope.shape_errors import size_message
+from archscope.spec.bounded_math import EvaluationError
+from archscope.spec.error_text import describe_error, error_help
+from archscope.spec.spec_values import describe_value
+from archscope.torch_layers.layer_text import format_layer_arguments
+from archscope.torch_layers.signatures import (
     ALLOWED_RANKS,
     INFERRED_ARGUMENTS,
     BindError,
@@ -41,11 +46,6 @@ from archscope.compile.signatures import (
     constructor_signature,
     torch_layers,
 )
-from archscope.sequence_order import find_order_problem
-from archscope.shape_errors import size_message
-from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.error_text import describe_error, error_help
-from archscope.spec.spec_values import describe_value
 from archscope.trace import LayerConflict, WrongArgument
 
 CONSTRUCTOR_HELP = "these arguments do not go together; PyTorch says why"

@@ -16,6 +16,7 @@ from archscope.compile.graph_tensor import GraphTensor, has_tensor
 from archscope.compile.runtime_numbers import RuntimeList, fix_value, require_block_use
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.torch_layers.layer_text import format_block_arguments, format_layer_arguments
 
 if TYPE_CHECKING:
     from archscope.compile.block_use import BlockUse
@@ -91,6 +92,15 @@ class Layer(SpecValue):
     @property
     def help(self) -> str:  # type: ignore[override]
         return f"apply it first: {self.kind.name}(…)(prev)"
+
+    def short_text(self) -> str:
+        is_torch_layer = isinstance(self.kind.source, type)
+        given = (
+            format_layer_arguments(self.kind.name, dict(self.arguments))
+            if is_torch_layer
+            else format_block_arguments(self.arguments, ())
+        )
+        return f"{self.kind.name}({given})" if given else self.kind.name
 
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         if has_unknown((*args, *kwargs.values())):

@@ -10,8 +10,8 @@ from torch import fx
 
 from archscope.compile.layer_cache import LayerCache, Recipe
 from archscope.compile.plan import BlockPlan, ParameterSpec, Plan, SharedModule, argument_nodes, is_number_node
-from archscope.compile.signatures import INFERRED_ARGUMENTS, constructor_signature
 from archscope.planned_block import PlannedBlock, PlannedStep
+from archscope.torch_layers.signatures import INFERRED_ARGUMENTS, constructor_signature
 from archscope.trace import Location, Shape
 
 

@@ -26,7 +26,6 @@ from archscope.compile.loops import build_loop
 from archscope.compile.plan import ParameterSpec, is_number_node
 from archscope.compile.runtime_numbers import RuntimeList
 from archscope.compile.scope import LazyValue, Scope
-from archscope.compile.signatures import constructor_signature
 from archscope.compile.step_text import step_text
 from archscope.errors import ArchscopeError, Problem, Span, did_you_mean
 from archscope.spec.bounded_math import EvaluationError
@@ -45,6 +44,7 @@ from archscope.spec.spec_types import (
     Word,
 )
 from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.torch_layers.signatures import constructor_signature
 from archscope.trace import Location, join_path
 
 CHANGE_HELP = "other arguments, or another layer or function"

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from archscope.compile.argument_text import format_argument_value
 from archscope.compile.compilation import CompileSession
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass, ParameterFunction
 from archscope.compile.runtime_numbers import compile_time_value
@@ -22,6 +21,7 @@ from archscope.spec.evaluate import Evaluator
 from archscope.spec.name_usage import names_in
 from archscope.spec.spec_types import Data, Expression, Items, Table, Word
 from archscope.spec.spec_values import UNKNOWN, SpecValue
+from archscope.torch_layers.layer_text import format_argument_value
 from archscope.trace import Location
 
 

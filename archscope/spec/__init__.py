@@ -13,7 +13,8 @@ No torch, and names are not resolved yet.
     bundled_networks, folders   the networks that come with the package; a folder → the specs in it
     variants, catalog           the nets of one file; descriptions of them for lists
   dump.dump(spec) → YAML such that parse_text(dump(spec)) == spec
-  model defines the dataclasses, evaluate computes the values of expressions, schema is the JSON Schema for editors.
+  spec_types defines the dataclasses, evaluate computes the values of expressions, schema is the JSON Schema that
+  editors use.
 
 All problems of all files are collected and raised once, as `archscope.errors.SpecError`.
 """

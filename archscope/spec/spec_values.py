@@ -39,6 +39,10 @@ class SpecValue:
     numeric = False  # whether it is a number that is computed when the net runs
     lists = False  # whether it is a list that is computed when the net runs
 
+    def short_text(self) -> str:
+        """Return the value as tables show it among the arguments of a layer."""
+        return str(getattr(self, "name", self))
+
     def call(self, args: tuple, kwargs: dict, host: object) -> object:
         raise EvaluationError(
             f"{self.what} cannot be called", "layers, blocks, functions and declared modules are called"

@@ -20,7 +20,7 @@ from torch import nn
 from archscope.compile.shapes import function_output, layer_output
 from archscope.compile.shapes.functions import FUNCTION_RULES as FUNCTIONS
 from archscope.compile.shapes.layers import LAYER_RULES as LAYERS
-from archscope.compile.signatures import constructor_signature
+from archscope.torch_layers.signatures import constructor_signature
 
 SEEDS = {False: 20, True: 200}
 """How many times each table of cases is drawn: for the sample of a law, and for all of it."""
@@ -423,7 +423,7 @@ NOTHING_LOADED = """
 import sys, torch
 from torch import nn
 from archscope.compile.shapes import function_output, layer_output
-from archscope.compile.signatures import constructor_signature
+from archscope.torch_layers.signatures import constructor_signature
 
 def run(name, x, **given):
     cls = getattr(nn, name)

@@ -159,10 +159,10 @@ def anchors(page: Path) -> set[str]:
 
 def lists() -> Mapping[str, Iterable[str]]:
     """The words of every generated list."""
-    from archscope.compile.signatures import torch_layers
     from archscope.compile.torch_functions import language_dtypes, language_functions, language_methods
     from archscope.spec import standard_names
     from archscope.spec.bounded_math import NUMBER_FUNCTIONS
+    from archscope.torch_layers.signatures import torch_layers
 
     return {
         "functions": sorted(language_functions()),

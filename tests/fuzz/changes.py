@@ -72,7 +72,7 @@ def live_model(seed: int) -> tuple[Any, Any] | None:
     """A module of layers with odd arguments, and the shape of an input; None where torch does not make it."""
     from torch import nn
 
-    from archscope.compile.signatures import constructor_signature, torch_layers
+    from archscope.torch_layers.signatures import constructor_signature, torch_layers
 
     dice, layers = Random(seed), []
     for _ in range(dice.randint(1, 3)):

@@ -41,7 +41,7 @@ NOT_LAYERS = ("Module",)
 @cache
 def layer_names() -> tuple[str, ...]:
     """Every layer of the language."""
-    from archscope.compile.signatures import torch_layers
+    from archscope.torch_layers.signatures import torch_layers
 
     return tuple(torch_layers())
 
@@ -66,8 +66,8 @@ def method_names() -> tuple[str, ...]:
 @cache
 def parameters(name: str) -> tuple[str, ...]:
     """What a layer or a function of Python calls its arguments; none where that cannot be asked."""
-    from archscope.compile.signatures import constructor_signature, torch_layers
     from archscope.compile.torch_functions import language_functions
+    from archscope.torch_layers.signatures import constructor_signature, torch_layers
 
     try:
         if name in torch_layers():

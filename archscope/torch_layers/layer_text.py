@@ -14,9 +14,8 @@ import torch
 from torch import nn
 
 from archscope import units
-from archscope.compile.graph_tensor import PartialCall
-from archscope.compile.layer_classes import Layer
-from archscope.compile.signatures import constructor_signature, torch_layers
+from archscope.spec.spec_values import SpecValue
+from archscope.torch_layers.signatures import constructor_signature, torch_layers
 
 _ALWAYS_SHOWN = {"Dropout": "p", "Dropout1d": "p", "Dropout2d": "p", "Dropout3d": "p"}
 _SHOWN_WITHOUT_NAME = {
@@ -79,12 +78,12 @@ def format_block_arguments(arguments: Iterable[tuple[str, object]], required: Co
     shown by its name if it is true, else with its value: `grid False`."""
     return ", ".join(
         format_argument_value(value) if name in required and value is not None and not isinstance(value, bool)
-        else _format_named(name, value)
+        else format_named_argument(name, value)
         for name, value in arguments
     )  # fmt: skip
 
 
-def _format_named(name: str, value: object) -> str:
+def format_named_argument(name: str, value: object) -> str:
     """Return an argument of a block by its name; it has no phrases, since authors choose the names."""
     words = name.replace("_", " ")
     return _format_flag(words, value=value) if isinstance(value, bool) else f"{words} {format_argument_value(value)}"
@@ -141,7 +140,7 @@ def _format_sizes(layer: str, name: str, value: object) -> str:
 
 
 def format_argument_value(value: object, *, brackets: str = "[]") -> str:
-    """Return the text of a plain value, a list of values, or the name of a layer, block or function."""
+    """Return the text of a plain value, a list of values, a value of a spec, or the name of a class or function."""
     if isinstance(value, float):
         return units.format_decimal(value)
     if isinstance(value, tuple | list):
@@ -151,21 +150,9 @@ def format_argument_value(value: object, *, brackets: str = "[]") -> str:
         return value if PLAIN_WORD.fullmatch(value) and value not in ("True", "False", "None") else repr(value)
     if isinstance(value, nn.Module):
         return type(value).__name__
-    if isinstance(value, Layer):
-        torch_layer = isinstance(value.kind.source, type)
-        given = (
-            format_layer_arguments(value.kind.name, dict(value.arguments))
-            if torch_layer
-            else format_block_arguments(value.arguments, ())
-        )
-        return f"{value.kind.name}({given})" if given else value.kind.name
-    if isinstance(value, PartialCall):
-        given = ", ".join(
-            [format_argument_value(entry) for entry in value.args]
-            + [_format_named(*pair) for pair in value.kwargs.items()]
-        )
-        return f"{value.function.name}({given})"
-    return str(getattr(value, "__name__", getattr(value, "name", value)))  # a class, or a layer of the language
+    if isinstance(value, SpecValue):
+        return value.short_text()
+    return str(getattr(value, "__name__", value))
 
 
 _MODULE_ATTRIBUTES = {

@@ -2,7 +2,7 @@
 
     torch.nn → torch_layers() → constructor_signature(cls) → bind_constructor(cls, args, kwargs) → BoundArguments
 
-The schema uses a snapshot, which this command writes: `python -m archscope.compile.signatures
+The schema uses a snapshot, which this command writes: `python -m archscope.torch_layers.signatures
 archscope/spec/signatures.json`.
 """
 

@@ -7,7 +7,7 @@ import inspect
 import pytest
 from torch import nn
 
-from archscope.compile.signatures import (
+from archscope.torch_layers.signatures import (
     ALLOWED_RANKS,
     INFERRED_ARGUMENTS,
     REFUSED_MODULES,

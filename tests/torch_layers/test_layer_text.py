@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.compile.argument_text import (
+from archscope.torch_layers.layer_text import (
     describe_layer,
     format_argument_value,
     format_block_arguments,
