@@ -5,12 +5,14 @@ make() → model, args, kwargs ─ alone(…), observed(…) ─→ (operator, s
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -95,6 +97,8 @@ def observed(made: Made, *, train: bool) -> list[Ran]:
 def in_one_way(run: Callable[..., list[Ran]], make: Callable[[], Made], way: str) -> list[Ran]:
     """Of a model that is made anew, with the same random numbers each time."""
     torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  (the generator that models of transformers draw from)
+    random.seed(0)
     made = make()
     cast: AbstractContextManager[object] = torch.autocast("cpu") if way == "autocast" else nullcontext()
     with cast:

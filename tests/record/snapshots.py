@@ -91,7 +91,8 @@ def held_values(thing: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(place), value) for place, value in enumerate(thing))
     for kind in type(thing).__mro__:
         for name, member in vars(kind).items():
-            if isinstance(member, types.MemberDescriptorType) and kind.__module__ not in ("builtins", "collections"):
+            slot = isinstance(member, types.MemberDescriptorType) and not name.startswith("__")  # Python's own
+            if slot and kind.__module__ not in ("builtins", "collections"):
                 yield name, getattr(thing, name, None)
     yield from getattr(thing, "__dict__", {}).items()
 
