@@ -285,6 +285,5 @@ ALL = tuple(case for cases in KINDS.values() for case in cases)
 
 UNKNOWN: Mapping[str, frozenset[str]] = {
     "FNetForMaskedLM": frozenset(["aten._fft_c2c"]),
-    "Qwen3NextForCausalLM": frozenset(["aten.linalg_solve_triangular"]),
 }
 """Architectures of which a part has no price by convention → its kernels; all else of them is counted."""

@@ -46,6 +46,12 @@ def distances(left: Shape, right: Shape, **_rest: Any) -> int:
     return 2 * prod(left[:-1]) * right[-2] * (left[-1] + 2)
 
 
+def triangular(matrix: Shape, _right: Shape, *, unitriangular: bool = False, out_shape: Shape, **_rest: Any) -> int:
+    """Substitution in a system of (n, n): n(n − 1)/2 for each column, and n divisions if the diagonal is not one."""
+    n = matrix[-1]
+    return 2 * (prod(out_shape) // n) * (n * (n - 1) // 2 + (0 if unitriangular else n))
+
+
 BY_HAND: Mapping[Any, Callable[..., int]] = {
     aten.mv: by_first,
     aten.dot: by_first,
@@ -54,6 +60,7 @@ BY_HAND: Mapping[Any, Callable[..., int]] = {
     aten.addbmm: summed_batches,
     aten._grouped_mm: grouped,
     aten._euclidean_dist: distances,
+    aten.linalg_solve_triangular: triangular,
 }
 """Products without a formula in FlopCounterMode → FLOPs from shapes."""
 
