@@ -50,13 +50,18 @@ def fused_attention(arguments: dict[str, Any]) -> torch.Tensor:
     """Return the result of the CPU's fused kernel, which has forward and backward shapes on meta.
 
     What it allocates is as large as with other fused kernels: the result, and a number for each query of each head. Its
-    heads have one size only: if that of the values differs, the smaller ones are padded.
+    heads have one size only: if that of the values differs, the smaller ones are padded. Operands without a batch get
+    one, as torch 2.15 does for the CPU.
     """
     run: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     mask, scale, last = arguments.get("attn_mask"), arguments.get("scale"), arguments["value"].shape[-1]
     size = max(last, arguments["query"].shape[-1])
     operands = [padded(arguments[name], size) for name in SDPA_ARGUMENTS[:3]]
+    has_batch = operands[0].dim() > 3
+    if not has_batch:
+        operands = [operand.unsqueeze(0) for operand in operands]
     output, _ = run(*operands, 0.0, bool(arguments.get("is_causal")), attn_mask=mask, scale=scale)
+    output = output if has_batch else output.squeeze(0)
     return output if last == size else output[..., :last]
 
 

@@ -82,13 +82,16 @@ def test_figures_are_those_of_a_run_that_takes_it_apart(train: bool) -> None:
     assert len({report.backward_total.macs for report in reports if report.backward_total}) == train
 
 
+FUSES_WITHOUT_BATCH = torch.__version__ >= "2.15"
+
+
 @pytest.mark.parametrize(
     ("shapes", "how", "fused"),
     [
         (((2, 4, 4096, 64),) * 3, {}, True),
         (((2, 4, 4096, 64),) * 3, {"dropout_p": 0.1}, False),
         (((2, 4, 9, 64), (2, 4, 9, 64), (2, 4, 9, 32)), {}, False),
-        (((4, 9, 64),) * 3, {}, False),
+        (((4, 9, 64),) * 3, {}, FUSES_WITHOUT_BATCH),
         (((2, 4, 9, 64), (2, 3, 9, 64), (2, 3, 9, 64)), {}, False),
     ],
 )
@@ -96,6 +99,18 @@ def test_torch_says_what_a_processor_fuses(shapes: Any, how: dict[str, Any], fus
     made = (torch.empty(shape, device="meta") for shape in shapes)
     operands = dict(zip(("query", "key", "value"), made, strict=True))
     assert has_fused_kernel({**operands, **how}, "cpu") is fused
+
+
+@pytest.mark.parametrize("mask", [None, (4096, 4096), (4, 4096, 4096)])
+def test_operands_may_lack_a_batch(mask: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusing, "has_fused_kernel", lambda *_given: True)
+    operands = [torch.empty(4, 4096, 64, device="meta", requires_grad=True) for _ in range(3)]
+    attn_mask = None if mask is None else torch.empty(mask, device="meta")
+    with fusing.attention_fused_as("cpu"):
+        output = F.scaled_dot_product_attention(*operands, attn_mask=attn_mask)
+    assert output.shape == operands[0].shape
+    output.backward(torch.empty_like(output))
+    assert [operand.grad.shape for operand in operands if operand.grad is not None] == [output.shape] * 3
 
 
 @pytest.mark.parametrize("size", [32, 96])
