@@ -271,7 +271,7 @@ def compare_layer_size(
     if said == has:
         return None
     fact = size_message(layer, argument, said, shape, has)
-    return ShapeProblem("layer", (axis,), meant, fact, WrongArgument(argument, said, has))
+    return ShapeProblem("layer", (axis,) if shape else (), meant, fact, WrongArgument(argument, said, has))
 
 
 def check_linear(call: ShapeCall) -> ShapeProblem | None:
@@ -294,7 +294,10 @@ def check_conv(call: ShapeCall) -> ShapeProblem | None:
     if len(shape) not in (spatial + 1, spatial + 2):
         rank = spatial + 2
         meant = (shape + (1,) * rank)[:rank]
-        return ShapeProblem("layer", (), meant, f"{call.name} wants {rank} dimensions but its input is {shape}")
+        fact = f"{call.name} wants {rank} dimensions but its input is {shape}"
+        if f"{spatial}d" not in call.name:
+            fact = f"{call.name} has a kernel of {spatial} sizes: its weight is {weight}"
+        return ShapeProblem("layer", (), meant, fact)
     axis = len(shape) - spatial - 1
     meant = (*shape[:axis], out, *conv_output_sizes(shape[-spatial:], weight[2:], values, transposed=transposed))
     found = compare_layer_size(call.name, "in_channels", said, shape[axis], shape, axis, meant)

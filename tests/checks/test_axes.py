@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import archscope
 from archscope.checks.conflicts.axis_history import AxisHistory
 from archscope.checks.conflicts.axis_origins import ORIGIN_RULES, OutputAxis, axis_groups, axis_origins
 from archscope.trace import Operand, Row, Trace, Value
@@ -241,3 +242,18 @@ DOORS = {"x": (4, 7), "table": (5,)}
 
 def torch_value(number: int, shape: tuple[int, ...]) -> Value:
     return Value(number, shape, "float32", 4 * prod(shape))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv1d(4, 4, (2, 2)), nn.ReLU()],  # the kernel has two sizes
+        [nn.Conv2d(8, 4, 2), nn.AvgPool1d(3), nn.ZeroPad3d(2)],
+        [nn.LayerNorm((2, 2)), nn.ReLU()],
+    ],
+    ids=str,
+)
+def test_a_layer_makes_a_rank_without_axis_names(layers: list[nn.Module]) -> None:
+    shape = () if isinstance(layers[0], nn.LayerNorm) else (2, 8)
+    report = archscope.summarize(nn.Sequential(*layers), input=shape)
+    assert next(finding.path for finding in report.findings if finding.level == "error") == "0"

@@ -139,6 +139,10 @@ VARIANTS = (
 LARGE: dict[str, tuple[str, int]] = {
     "a long kernel": ("input: [N, 1, 8]\nlayers:\n  - Conv1d(1, 10**6, padding=10**6)\n", 0),
     "2,000 steps": ("input: [N, 8]\nlayers:\n  - do: [relu, Linear(8)]\n    repeat: 1000\n", 0),
+    "a high image": (
+        "input: [N, 3, 10**9, 128]\nlayers:\n  - Conv2d(8, 3)\n  - MaxPool2d(2)\n  - Flatten\n  - Linear(100, 10)\n",
+        1,
+    ),
     "200 variants": (VARIANTS % "w", 0),
     "200 broken variants": (VARIANTS % "w + 1", 1),
 }

@@ -132,7 +132,7 @@ class AxisNames:
                 found[operand.value.id] = named
         for value in row.outputs:
             if certain is not None:
-                found[value.id] = certain(row, value.shape)
+                found[value.id] = certain(row, value.shape) or ("",) * len(value.shape)
             elif not all(found.get(value.id, ("",))):
                 found[value.id] = self._propagate(row, value, found)
 

@@ -199,7 +199,7 @@ class InputSizeSearch:
         given = [operand.value.shape[axis] for _, axis in free]
         broken = ConstraintSet(self.broken)
         number = max(MAX_EVALUATED_SIZES // max(len(broken.sizes), 1), 1)
-        shapes = islice(dict.fromkeys(candidate_shapes(given)), number)
+        shapes = dict.fromkeys(islice(candidate_shapes(given), number))
         pairs = ((shape, dict(zip(free, shape, strict=True))) for shape in shapes)
         tried = ((shape, at) for shape, at in pairs if self.has_fixed_size or is_near_shape(shape, given))
         found = [shape for shape, at in tried if broken.all_hold(at) and self.all_constraints.all_hold(at)]
