@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from archscope.checks.conflicts.step_changes import LineMap, StepChange
     from archscope.compile import Plan
 
+Edit = tuple[str, str]
+"""A file, and the text that replaces its content."""
 VARIANT_SAMPLE = 8
 """The most other variants on which an edit is tried in a search; the fixes that are offered are tried on all."""
 
@@ -36,12 +38,16 @@ class EditOutcome:
     changes: tuple[tuple[str, StepChange], ...] = ()
 
 
+MAX_KEPT_PLANS = 256
+"""The most plans that are kept: several variants often try the same edits."""
+
+
 @dataclass
 class OtherVariants:
-    """The other variants of one spec. plans: the plan of each valid one, None for an invalid one."""
+    """The other variants of one spec. plans: the plan of each valid one; None for an invalid one."""
 
     session: SpecSession
-    plans: dict[str, Plan | None] = field(default_factory=dict)
+    plans: dict[tuple[str, Edit | None], Plan | None] = field(default_factory=dict)
 
     def edit_outcome(self, target: str, proposal: Proposal, lines: LineMap, *, every: bool = False) -> EditOutcome:
         """Return the effect of an edit on all variants but `target`.
@@ -54,10 +60,10 @@ class OtherVariants:
         tried = others if every else others[:: max(-(-len(others) // VARIANT_SAMPLE), 1)]
         wrong, changes = 0, []
         for other in tried:
-            before = self._valid_plan(other)
+            before = self._valid_plan(other, None)
             if before is None and every:
                 continue  # an invalid variant cannot become invalid
-            after = self._compile_if_valid(other, (proposal.file, proposal.text))
+            after = self._valid_plan(other, (proposal.file, proposal.text))
             if before is not None and after is None:
                 return EditOutcome(breaks=True)
             wrong += after is None
@@ -70,13 +76,16 @@ class OtherVariants:
         """Return whether a search tries only a sample of the variants."""
         return len(self.session.all_targets) > VARIANT_SAMPLE + 1
 
-    def _valid_plan(self, target: str) -> Plan | None:
-        if target not in self.plans:
-            self.plans[target] = self._compile_if_valid(target, None)
-        return self.plans[target]
-
-    def _compile_if_valid(self, target: str, edit: tuple[str, str] | None) -> Plan | None:
+    def _valid_plan(self, target: str, edit: Edit | None) -> Plan | None:
         """Return the plan of a variant; None if shapes do not fit or an expectation is not met."""
+        key = target, edit
+        if key not in self.plans:
+            if len(self.plans) >= MAX_KEPT_PLANS:
+                del self.plans[next(known for known in self.plans)]
+            self.plans[key] = self._compile_if_valid(target, edit)
+        return self.plans[key]
+
+    def _compile_if_valid(self, target: str, edit: Edit | None) -> Plan | None:
         try:
             plan = self.session.plan(target, edit=edit)
         except ArchscopeError:

@@ -339,7 +339,9 @@ def order_help(diagnosis: Diagnosis) -> str:
     if cause == "layout" and mismatch.kind == "concat":
         return "join them along the dimension in which they differ, or bring them to one rank"
     if cause == "layout" and mismatch.kind == "product":
-        return "transpose the right operand: (…, n, k) @ (…, k, m)"
+        left, right = diagnosis.shapes[-2:]
+        fits = len(right) > 1 and left[-1] == right[-1]
+        return "transpose the right operand: (…, n, k) @ (…, k, m)" if fits else ""
     if cause == "layout":
         return "bring the operands to one order of dimensions: permute, flatten or unsqueeze one of them"
     return "bring the operands to one shape; residual and add do not broadcast" * mismatch.site.strict
@@ -365,8 +367,8 @@ def size_origin_lines(diagnosis: Diagnosis) -> Iterator[str]:
     """Yield `pos: 196 = 14×14`, `matmul: 4 = 2×2` for every axis that differs."""
     for axis in diagnosis.mismatch.axes:
         where = f" in {axis_label(diagnosis.axis_names, axis)}" if diagnosis.relation == "table" else ""
-        for operand, origin in zip(diagnosis.operands, operand_size_origins(diagnosis, axis), strict=True):
-            who = f"the table {origin.name}" if origin.kind == "table" else operand.source
+        for operand, origin in zip(diagnosis.operands, operand_size_origins(diagnosis, axis), strict=False):
+            who = f"the table {origin.name}".rstrip() if origin.kind == "table" else operand.source
             yield f"{who} has {origin}{where}"
 
 

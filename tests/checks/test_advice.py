@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 import archscope
@@ -164,3 +165,31 @@ def test_an_axis_too_few_is_not_answered_with_other_channels(
         return net.conv(x)
 
     assert findings(forward, shape, conv=layer)[0].help == help
+
+
+class Product(nn.Module):
+    def __init__(self, right: tuple[int, ...]):
+        super().__init__()
+        self.right = right
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.relu() @ torch.ones(self.right)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "transposes"),
+    [
+        ((2, 3), (4, 3), True),
+        ((7, 2, 3), (4, 3), True),
+        ((2, 3), (4,), False),  # a vector has nothing to transpose
+        ((3,), (4, 5), False),
+        ((2, 3), (5, 4, 6), False),
+        ((2, 5, 4, 3), (7, 3, 2), False),  # the matrices fit, the batches do not
+    ],
+)
+def test_a_product_is_to_be_transposed_only_where_that_fits(
+    left: tuple[int, ...], right: tuple[int, ...], transposes: bool
+) -> None:
+    report = archscope.summarize(Product(right), input=left)
+    (finding,) = [finding for finding in report.findings if finding.level == "error"]
+    assert ("transpose the right operand" in finding.help) is transposes

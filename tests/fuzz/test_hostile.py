@@ -72,6 +72,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "a mean over none": (IMAGE, "mean(x, [])", "an empty list names no dimension"),
     "a maximum over none": (IMAGE, "x.amax(dim=())", "an empty list names no dimension"),
     "a scalar input": ("[]", "Linear(3)", "wants 1 dimension or more"),
+    "a matrix by a vector": ("[N, 2, 4, 4, 4]", "ones(2, 3) @ x.flatten()", "only one is 128"),
     "a scalar to a norm": (IMAGE, "LayerNorm(prev.sum())", ""),
     "a scalar to a layer": (FLAT, "Linear(3)(x.mean())", "wants 1 dimension or more"),
     "a method without its tensor": (ROWS, "reshape(shape=(3, 5), other=x)", "no tensor"),

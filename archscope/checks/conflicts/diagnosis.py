@@ -205,8 +205,10 @@ def own_axes(operand: Operand, axes: Sequence[int], mismatch: Mismatch) -> list[
     """Return the disagreeing axes, counted in this operand's own shape (shapes are aligned at the right)."""
     rank = len(operand.value.shape)
     first = mismatch.operands[-2 if mismatch.kind == "product" and len(mismatch.operands) > 1 else 0]
-    if mismatch.kind in ("product", "attention") and operand is not first and mismatch.axes:
-        return [rank - 2] if mismatch.kind == "product" and rank > 1 else [axis for axis in axes if axis < rank]
+    if mismatch.kind == "product" and tuple(axes) == (len(first.value.shape) - 1,):  # the sizes that are summed over
+        return [rank - 1 if operand is first else max(rank - 2, 0)] if rank else []
+    if mismatch.kind == "attention" and operand is not first and mismatch.axes:
+        return [axis for axis in axes if axis < rank]
     widest = max(len(other.value.shape) for other in mismatch.operands)
     shift = 0 if mismatch.kind in ("layer", "view") else rank - widest
     return [axis + shift for axis in axes if 0 <= axis + shift < rank]
