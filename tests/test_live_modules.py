@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -283,3 +285,23 @@ def test_a_live_module_is_analysed_as_it_is() -> None:
     for wish in ({"device": "cpu"}, {"dtype": "float16"}, {"set": {"out_features": 2}}):
         with pytest.raises(UsageError, match="a live module"):
             archscope.summarize(model, input=(1, 4), **wish)
+
+
+def test_every_public_name_of_the_library_has_its_module() -> None:
+    from archscope import api
+
+    assert sorted(name for names in api.MODULES.values() for name in names) == sorted(api.__all__)
+    assert all(getattr(api, name).__name__ == name for name in api.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'cost'"):
+        getattr(api, "cost")  # noqa: B009
+
+
+def test_a_module_is_summarized_without_the_compiler_and_what_only_timings_need() -> None:
+    program = """
+import sys, torch, archscope
+str(archscope.summarize(torch.nn.Linear(3, 4), (1, 3)))
+unneeded = "archscope.compile", "archscope.timing", "archscope.measure."
+print([name for name in sys.modules if name.startswith(unneeded)])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
