@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 import archscope
 from archscope import api
+from archscope.api import summaries
 from archscope.backends import backend_of, quiet_profile
 from archscope.backends.precision import HAS_FP32_PRECISION
 from archscope.compile import build
@@ -121,7 +122,7 @@ def net(model: str, batch: int, dtype: str, train: bool) -> dict[str, Any]:
     target, kind = TARGETS[model], getattr(torch, dtype)
     plan = api.compile_plan(target, batch=batch, train=train)
     module = build(plan, device=DEVICE, dtype=kind).train(train)
-    inputs = tuple(api.summaries.example_inputs(plan, DEVICE, kind).values())
+    inputs = tuple(summaries.example_inputs(plan, DEVICE, kind).values())
     optimizer = make_optimizer("adamw", module) if train else None
     job = Workload(module, module, [(inputs, {})], DEVICE, train, optimizer)
     with torch.set_grad_enabled(train):
