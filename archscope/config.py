@@ -111,8 +111,8 @@ def key_span(text: str, file: str, key: str) -> Span:
 def parse_key_value(key: str, value: Any, where: Span) -> Any:
     """Return the parsed value of a key. Raises UsageError for an unknown key or an invalid value."""
     if key not in KEY_PARSERS:
-        cure = did_you_mean(key, KEY_PARSERS) or f"keys: {', '.join(KEY_PARSERS)}"
-        raise UsageError(f"unknown key {key!r} in [tool.archscope]", cure, where)
+        suggestion = did_you_mean(key, KEY_PARSERS) or f"keys: {', '.join(KEY_PARSERS)}"
+        raise UsageError(f"unknown key {key!r} in [tool.archscope]", suggestion, where)
     read_value, example = KEY_PARSERS[key]
     try:
         return read_value(value)

@@ -89,7 +89,9 @@ def is_python(said: str) -> bool:
 
 def read_project_config(home: Path) -> Config | None:
     """Return the project's settings; None if it has no `[tool.archscope]`. Raises pytest.UsageError."""
-    if not can_have_section(home):
+    files = (folder / "pyproject.toml" for folder in (home, *home.parents))
+    nearest = next((file for file in files if file.is_file()), None)
+    if nearest is None or b"archscope" not in nearest.read_bytes():  # then it need not be parsed
         return None
     from archscope.config import find_config
     from archscope.errors import UsageError
@@ -100,20 +102,13 @@ def read_project_config(home: Path) -> Config | None:
         raise pytest.UsageError(str(error)) from None
 
 
-def can_have_section(folder: Path) -> bool:
-    """Return whether the nearest pyproject.toml mentions archscope; otherwise it need not be parsed."""
-    files = (above / "pyproject.toml" for above in (folder, *folder.parents))
-    nearest = next((file for file in files if file.is_file()), None)
-    return nearest is not None and b"archscope" in nearest.read_bytes()
-
-
 def resolve_pattern(said: Path) -> Sequence[Path]:
     """Return the files and folders that a path or pattern matches. Raises UsageError if there are none."""
     path = os.path.normpath(said)
     matches = glob.glob(path, recursive=True) if not os.path.exists(path) else [path]
     if not matches:
-        cure = "name files or folders by --archscope-specs, by archscope_specs, or by specs in [tool.archscope]"
-        raise pytest.UsageError(f"there are no specs at {path}\n  help: {cure}")
+        suggestion = "name files or folders by --archscope-specs, by archscope_specs, or by specs in [tool.archscope]"
+        raise pytest.UsageError(f"there are no specs at {path}\n  help: {suggestion}")
     return [Path(match) for match in matches]
 
 

@@ -116,7 +116,11 @@ class WarningRouter:
         span = self._step()
         if span is not None and span.line:
             return WarningPlace(span.file, span.line, span.file)
-        others = (frame for frame in stack if not is_own_file(frame.f_code.co_filename) and not is_stdlib_frame(frame))
+        others = (
+            frame
+            for frame in stack
+            if not (is_own_file(frame.f_code.co_filename) or is_stdlib_file(frame.f_code.co_filename))
+        )
         return (
             raised
             if not is_own_file(raised.file)
@@ -173,19 +177,13 @@ def is_own_file(file: str) -> bool:
     return file.startswith((PACKAGE_PREFIX, GENERATED_PREFIX))
 
 
-def is_stdlib_frame(frame: FrameType) -> bool:
-    file = frame.f_code.co_filename
+def is_stdlib_file(file: str) -> bool:
     return file.startswith(STDLIB_PREFIX) and not any(part in file for part in SITE_FOLDERS)
 
 
 def is_user_file(file: str) -> bool:
     """Return whether a file belongs neither to archscope nor to torch nor to Python."""
-    if file.startswith(("<", PACKAGE_PREFIX, torch_folder())):
-        return False
-    return not file.startswith(STDLIB_PREFIX) or any(part in file for part in SITE_FOLDERS)
-
-
-def torch_folder() -> str:
-    """Return torch's folder; a path that matches nothing if torch has not been imported."""
-    module = sys.modules.get("torch")
-    return str(Path(module.__file__).parent) + os.sep if module is not None and module.__file__ else "\0"
+    torch = sys.modules.get("torch")
+    # "\0" matches no path
+    torch_prefix = str(Path(torch.__file__).parent) + os.sep if torch is not None and torch.__file__ else "\0"
+    return not file.startswith(("<", PACKAGE_PREFIX, torch_prefix)) and not is_stdlib_file(file)

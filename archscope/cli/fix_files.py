@@ -44,8 +44,8 @@ def is_repair_wanted(fix: int | None, diff: bool, options: Mapping[str, Any]) ->
     if fix is not None and diff:
         raise UsageError("--fix and --diff in one call", "--diff shows what --fix would write")
     if (fix is not None or diff) and (options["set"] or options["arg"] or options["input"] is not None):
-        cure = "leave --set, --arg and --input out; --fix changes specs, not Python code"
-        raise UsageError("--fix changes a file for its own sizes alone", cure)
+        suggestion = "leave --set, --arg and --input out; --fix changes specs, not Python code"
+        raise UsageError("--fix changes a file for its own sizes alone", suggestion)
     return fix is not None or diff
 
 
@@ -86,7 +86,10 @@ def write_repairs(repairs: Sequence[Repair], output: str | None = None) -> None:
         write_output(fixed_text(before, after), output, verbatim=True)
     else:
         first = {file: before for file, before, _ in reversed(steps)}
-        write_files({file: (first[file], after) for file, (_, after) in latest.items()})
+        for file in latest:  # all are checked before the first is written
+            read_unchanged(file, first[file])
+        for file, (_, after) in latest.items():
+            write_file(file, first[file], after)
     for repair in repairs:
         for fix in repair.fixes:
             echo(f"{output if output not in (None, '-') else fix.file}: fixed: {fix.description}", err=True)
@@ -97,17 +100,6 @@ def fixed_text(before: str, after: str) -> str:
     from archscope.spec.text_diff import with_line_endings
 
     return with_line_endings(after, before)
-
-
-def write_files(texts: Mapping[str, tuple[str, str]]) -> None:
-    """Write files: name → (text that was read, new text). All are checked before the first is written.
-
-    Raises UsageError as `write_file` does.
-    """
-    for file, (before, _) in texts.items():
-        read_unchanged(file, before)
-    for file, (before, after) in texts.items():
-        write_file(file, before, after)
 
 
 def write_file(file: str, before: str, after: str) -> None:

@@ -15,7 +15,6 @@ from archscope.errors import ArchscopeError, ForwardError, UsageError
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
-    from archscope.crosscheck import CrossCheck
     from archscope.report import Report
 
 T = TypeVar("T")
@@ -41,14 +40,6 @@ def summarize_each(targets: Sequence[str], options: Mapping[str, Any], summarize
     options = with_meta_device(options) if each != list(targets) else options
     reports, code = collect_each(each, lambda target: summarize(target, options), folder=each != list(targets))
     return FolderReports(tuple(reports), len(each), code)
-
-
-def cross_check_each(targets: Sequence[str], cross_check: Callable[[str], CrossCheck]) -> tuple[list[CrossCheck], int]:
-    """Return the cross-checks of several targets, and the exit code of those without one; a single target raises its
-    error.
-    """
-    each = expand_targets(targets)
-    return collect_each(each, cross_check, folder=each != list(targets))
 
 
 def compare_each(
@@ -83,8 +74,11 @@ def collect_each(targets: Sequence[T], get: Callable[[T], R], *, folder: bool) -
         except (ArchscopeError, ForwardCliError) as error:
             if len(targets) == 1:
                 raise
-            if not (folder and isinstance(target, str) and is_block_library(target)):
-                code = max(code, echo_error(bare_target(target), error))
+            if folder and isinstance(target, str) and is_block_library(target):
+                continue
+            name, message = bare_target(target), reword(str(error))
+            echo(message if name in message else f"{name}: {message}", err=True)
+            code = max(code, EXIT_FOUND if isinstance(error, ForwardError | ForwardCliError) else EXIT_WRONG)
     return found, code
 
 
@@ -97,13 +91,6 @@ def expand_targets(targets: Sequence[str]) -> list[str]:
 def with_meta_device(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the options of a folder: costs are the same on meta, where any net fits."""
     return {**options, "device": "meta"} if options["device"] == "auto" else options
-
-
-def echo_error(target: str, error: ArchscopeError | ForwardCliError) -> int:
-    """Print why a target has no report, and return the exit code."""
-    message = reword(str(error))
-    echo(message if target in message else f"{target}: {message}", err=True)
-    return EXIT_FOUND if isinstance(error, ForwardError | ForwardCliError) else EXIT_WRONG
 
 
 def is_block_library(target: str) -> bool:

@@ -54,7 +54,9 @@ def parse_tensor(text: str) -> Any:
     """Return `int64:1x128:0..9` as ("int64", (1, 128), (0, 9)). Raises ValueError."""
     match = TENSOR_PATTERN.fullmatch(compact_shape(text))
     if not match:
-        raise ValueError(f"{text!r} is not a shape such as {INPUT_EXAMPLES}{plain_value_hint(text)}")
+        plain = re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|true|false|none|null|'.*'", text.strip(), re.IGNORECASE)
+        hint = "; a plain value follows '==': scale==2.0" if plain else ""
+        raise ValueError(f"{text!r} is not a shape such as {INPUT_EXAMPLES}{hint}")
     longest = max(map(len, re.findall(r"\d+", text)), default=0)
     if longest > MAX_DIGITS:
         raise ValueError(f"a number of {longest:,} digits is too large")
@@ -71,12 +73,6 @@ def compact_shape(text: str) -> str:
     """
     bare = re.sub(r"[(\[]\s*(\d[^()\[\]]*?),?\s*[)\]]", r"\1", text.strip())
     return re.sub(r"(?<=\d)\s+(?=\d)", "x", bare).replace(" ", "")
-
-
-def plain_value_hint(text: str) -> str:
-    """Return the help for a text that is meant as a plain value."""
-    value = re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|true|false|none|null|'.*'", text.strip(), re.IGNORECASE)
-    return "; a plain value follows '==': scale==2.0" if value else ""
 
 
 def nest_inputs(pairs: Iterable[tuple[str, Any]]) -> Any:

@@ -204,8 +204,10 @@ def format_option(formats: Sequence[str]) -> Callable[[Any], Any]:
         by_name = FORMAT_BY_SUFFIX.get(PurePath(output).suffix.lower(), formats[0])
         if format is None and by_name not in formats:
             able = sorted((s for s, name in FORMAT_BY_SUFFIX.items() if name in formats), key=lambda s: s != ".json")
-            cure = f"a name that ends in {' or '.join(able)}, or --format, which the name need not say"
-            raise click.UsageError(f"{context.info_name} writes no {by_name}, as {output} is called\n  help: {cure}")
+            suggestion = f"a name that ends in {' or '.join(able)}, or --format, which the name need not say"
+            raise click.UsageError(
+                f"{context.info_name} writes no {by_name}, as {output} is called\n  help: {suggestion}"
+            )
         return format or by_name
 
     return click.option(

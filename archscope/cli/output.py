@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -49,17 +49,12 @@ def errors_printed() -> Iterator[None]:
         if sys.stdout is not None:  # closed by the caller
             sys.stdout.flush()
     except BrokenPipeError:
-        exit_on_closed_pipe()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # drops the rest of the buffer
+        sys.exit(EXIT_PIPE_CLOSED)
     except OSError as error:
         raise CliError(f"cannot write: {(error.strerror or str(error)).lower()}") from None
     except ArchscopeError as error:
         raise (ForwardCliError if isinstance(error, ForwardError) else CliError)(reword(str(error))) from None
-
-
-def exit_on_closed_pipe() -> NoReturn:
-    """End the program as a closed pipe does; the rest of the buffer is dropped."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(EXIT_PIPE_CLOSED)
 
 
 def echo(text: str, *, nl: bool = True, err: bool = False, file: IO[Any] | None = None) -> None:
@@ -100,18 +95,6 @@ def has_errors_in_view(format: str, output: str | None) -> bool:
     return to_terminal and format == "table"
 
 
-def echo_findings(reports: Sequence[Report], quiet: bool, *, beside: bool) -> None:
-    """Print the findings to standard error, each once, with the other targets that have it; `--quiet` keeps the
-    errors.
-
-    beside: the errors are already in the table.
-    """
-    from archscope.render import findings, notebook_views
-
-    levels = {"error"} - ({"error"} if beside else set()) | (set() if quiet else {"warning", "note"})
-    echo(findings.format_level_findings(reports, levels, width=notebook_views.terminal_width()), nl=False, err=True)
-
-
 def echo_not_run(checked: Sequence[Checked]) -> None:
     """Name on standard error the targets that were not run, and the input that they need."""
     for item in checked:
@@ -120,7 +103,14 @@ def echo_not_run(checked: Sequence[Checked]) -> None:
 
 
 def finish_command(reports: Sequence[Report], quiet: bool, *, beside: bool, code: int = 0) -> None:
-    """Print the findings, and end with the exit code. code: that of targets without a report."""
-    echo_findings(reports, quiet, beside=beside)
+    """Print the findings to standard error, each once, with the other targets that have it, and end with the exit code;
+    `--quiet` keeps the errors.
+
+    beside: the errors are already in the table. code: that of targets without a report.
+    """
+    from archscope.render import findings, notebook_views
+
+    levels = (set() if beside else {"error"}) | (set() if quiet else {"warning", "note"})
+    echo(findings.format_level_findings(reports, levels, width=notebook_views.terminal_width()), nl=False, err=True)
     if code or any(report.failed for report in reports):
         click.get_current_context().exit(code or EXIT_FOUND)

@@ -34,9 +34,9 @@ def targets_or_project_specs(targets: Sequence[str], project: Config, *, allow_p
     skipped = [] if allow_python else list(filter(is_python_target, found))
     named = ", ".join(skipped)
     if len(skipped) == len(found):
-        cure = f"--allow-python runs it, and so does archscope check {' '.join(skipped[:1])}"
+        suggestion = f"--allow-python runs it, and so does archscope check {' '.join(skipped[:1])}"
         where = Span(project.file, 0, 0)
-        raise UsageError(f"it names nothing but Python code, which was not run: {named}", cure, where)
+        raise UsageError(f"it names nothing but Python code, which was not run: {named}", suggestion, where)
     if skipped:
         echo(f"not run, since only {CONFIG_FILE} names it: {named}; --allow-python runs Python code", err=True)
     return tuple(path for path in found if path not in skipped)
@@ -50,17 +50,13 @@ def is_python_target(target: str) -> bool:
 
 def expand_spec_entry(project: Config, written: str) -> list[str]:
     """Return the paths of an entry of `specs`. Raises UsageError, with its place, for a path that does not exist."""
-    found = match_pattern(path_from_here(project, written))
+    path = path_from_here(project, written)
+    found = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
     if found and not (":" in written or os.path.exists(found[0])):  # `net.yaml:small` is not a file name
         text = read_config_text(Path(project.file))
-        cure = "its entries are files, folders and patterns, from the folder of that file"
-        raise UsageError(f"specs: there is no {written}", cure, key_span(text, project.file, "specs"))
+        suggestion = "its entries are files, folders and patterns, from the folder of that file"
+        raise UsageError(f"specs: there is no {written}", suggestion, key_span(text, project.file, "specs"))
     return found
-
-
-def match_pattern(path: str) -> list[str]:
-    """Return the sorted matches of a pattern; a plain path is itself."""
-    return sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
 
 
 def path_from_here(project: Config, path: str) -> str:

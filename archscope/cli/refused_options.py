@@ -20,11 +20,11 @@ TABLE_OPTION_NAMES = ("columns", "sort", "depth", "expand", "by")
 BACKWARD_COLUMN = re.compile("backward(_.*)?")
 
 
-def refuse_options(table_options: TableOptions, names: Sequence[str], fact: str, cure: str) -> None:
+def refuse_options(table_options: TableOptions, names: Sequence[str], fact: str, suggestion: str) -> None:
     """Refuse the first of these options that is given."""
     for name in names:
         if getattr(table_options, name):
-            raise UsageError(f"--{name} has no effect here: {fact}", cure)
+            raise UsageError(f"--{name} has no effect here: {fact}", suggestion)
 
 
 def refuse_ignored(table_options: TableOptions, format: str, *, parts: bool, train: bool) -> None:

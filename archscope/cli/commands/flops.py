@@ -78,10 +78,12 @@ def report_costs(
     """Return the report of each target, and its document; with `cross`, that of the cross-check."""
     if cross:
         refused_options.refuse_beside_cross_check(table_options)
-        checks, code = folder_targets.cross_check_each(targets, lambda target: cross_check_target(target, options))
-        wanted = len(folder_targets.expand_targets(targets))
+        each = folder_targets.expand_targets(targets)
+        checks, code = folder_targets.collect_each(
+            each, lambda target: cross_check_target(target, options), folder=each != list(targets)
+        )
         texts = [format_cross_check(check, format, options["quiet"]) for check in checks]
-        return folder_targets.FolderReports(tuple(check.report for check in checks), wanted, code), texts
+        return folder_targets.FolderReports(tuple(check.report for check in checks), len(each), code), texts
     refused_options.refuse_ignored(table_options, format, parts=True, train=options["train"])
     found = folder_targets.summarize_each(targets, options, partial_report)
     return found, [format_report(report, "flops", table_options, format, options["quiet"]) for report in found.reports]
