@@ -6,7 +6,6 @@ a file `specs:resnet.yaml`, wherever it is.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from functools import cache
 from pathlib import Path
@@ -57,14 +56,11 @@ def split_target(target: str) -> tuple[str, str | None] | None:
     if match is None:
         return None
     name = find_network(match["name"])
-    if name is None and match["suffix"] is None and has_local_module("specs"):
-        return None
+    if name is None and match["suffix"] is None:
+        module_files = (Path("specs.py"), Path("specs", "__init__.py"))
+        if any(path.is_file() for path in module_files):
+            return None
     return f"{TARGET_PREFIX}{name or match['name']}.yaml", match["variant"]
-
-
-def has_local_module(name: str) -> bool:
-    """Return whether the current directory contains a Python module of that name."""
-    return Path(f"{name}.py").is_file() or Path(name, "__init__.py").is_file()
 
 
 def resolve_path(file: str) -> str:
@@ -95,10 +91,3 @@ def suggest_for_path(path: str) -> str:
     name = path.replace("\\", "/").rpartition("specs/")[2].removesuffix(".yaml")
     there = find_network(name)
     return f"{TARGET_PREFIX}{there} comes with archscope" if there else ""
-
-
-def imported_target(importer: str, source: str) -> str:
-    """Return the name that messages use for a file that `importer`, a network of the package, imports."""
-    return TARGET_PREFIX + posixpath.normpath(
-        posixpath.join(posixpath.dirname(importer.removeprefix(TARGET_PREFIX)), source)
-    )

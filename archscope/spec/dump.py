@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from archscope.spec.spec_types import (
     Argument,
     Block,
-    Branch,
     Check,
     Constant,
     Data,
@@ -191,9 +190,13 @@ def plain_subject(step: Step) -> tuple[str, Plain]:
         return "do" if step.target is None else target_text(step.target), value
     match body:
         case Residual():
-            return "residual", plain_residual(body)
-        case Join():
-            return body.kind, plain_branches(body.branches)
+            found: dict[str, Plain] = {} if body.when is None else {"when": plain_expression(body.when)}
+            found["main"] = plain_steps(body.main)
+            return "residual", {**found, "shortcut": plain_steps(body.shortcut)} if body.shortcut else found
+        case Join(branches=branches):
+            if all(branch.name is None for branch in branches):
+                return body.kind, [plain_steps(branch.steps) for branch in branches]
+            return body.kind, {str(branch.name): plain_steps(branch.steps) for branch in branches}
         case LayerCall():
             return next(iter(plain_layer_call(body).items()))
         case _:
@@ -222,18 +225,6 @@ def plain_layer_call(call: LayerCall) -> dict[str, Plain]:
     return {call.name: [*(plain_data(value) for value in call.args), *pairs]}
 
 
-def plain_residual(residual: Residual) -> Plain:
-    found: dict[str, Plain] = {} if residual.when is None else {"when": plain_expression(residual.when)}
-    found["main"] = plain_steps(residual.main)
-    return {**found, "shortcut": plain_steps(residual.shortcut)} if residual.shortcut else found
-
-
-def plain_branches(found: tuple[Branch, ...]) -> Plain:
-    if all(one.name is None for one in found):
-        return [plain_steps(one.steps) for one in found]
-    return {str(one.name): plain_steps(one.steps) for one in found}
-
-
 def yaml_lines(value: Plain, indent: str = "") -> list[str]:
     """Return the block-style YAML lines of a non-empty list or mapping, or the one line of any other value."""
     if isinstance(value, dict) and value:
@@ -243,7 +234,11 @@ def yaml_lines(value: Plain, indent: str = "") -> list[str]:
             for line in key_lines(f"{indent}{scalar_text(key)}:", entry, indent + "  ")
         ]
     if isinstance(value, list) and value:
-        return [line for entry in value for line in item_lines(entry, indent)]
+        lines = []
+        for entry in value:
+            first, *rest = yaml_lines(entry, indent + "  ")
+            lines += [f"{indent}- {first.lstrip()}", *rest]
+        return lines
     return [indent + scalar_text(value)]
 
 
@@ -254,12 +249,6 @@ def key_lines(head: str, entry: Plain, indent: str) -> list[str]:
         if isinstance(entry, list | dict) and entry
         else [f"{head} {scalar_text(entry)}"]
     )
-
-
-def item_lines(entry: Plain, indent: str) -> list[str]:
-    """Return the lines of a list entry, the first one behind `- `."""
-    first, *rest = yaml_lines(entry, indent + "  ")
-    return [f"{indent}- {first.lstrip()}", *rest]
 
 
 def scalar_text(value: Plain) -> str:

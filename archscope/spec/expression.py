@@ -191,20 +191,15 @@ def node_problem(node: ast.AST, wild: bool) -> tuple[ast.AST, str, str] | None:
     """Return what is wrong with one node of the tree: (node, fact, help)."""
     operation = node.op if isinstance(node, ast.BinOp | ast.UnaryOp) else node
     if type(operation) not in ALLOWED_NODES:
-        return node, *unsupported_problem(operation)
+        for kinds, what, fix in UNSUPPORTED_NODES:
+            if isinstance(operation, kinds):
+                return node, f"{what} is not part of the language", fix
+        return node, f"{type(operation).__name__} is not part of the language", "see the grammar of expressions"
     if isinstance(node, ast.Constant):
         return constant_problem(node)
     if isinstance(node, ast.Call):
         return duplicate_argument(node)
     return underscore_problem(node, wild)
-
-
-def unsupported_problem(node: ast.AST) -> tuple[str, str]:
-    """Return (fact, help) for syntax that Python has and the spec language does not."""
-    for kinds, what, fix in UNSUPPORTED_NODES:
-        if isinstance(node, kinds):
-            return f"{what} is not part of the language", fix
-    return f"{type(node).__name__} is not part of the language", "see the grammar of expressions"
 
 
 def constant_problem(node: ast.Constant) -> tuple[ast.AST, str, str] | None:

@@ -9,6 +9,7 @@ root file's directory (or the current directory, if the root file is below it), 
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -184,8 +185,10 @@ def is_valid_path(source: str) -> bool:
 
 def imported_name(importer: str, source: str) -> str:
     """Return the name that messages use for a file that another one imports."""
-    if importer.startswith(bundled_networks.TARGET_PREFIX):
-        return bundled_networks.imported_target(importer, source)
+    prefix = bundled_networks.TARGET_PREFIX
+    if importer.startswith(prefix):
+        folder = posixpath.dirname(importer.removeprefix(prefix))
+        return prefix + posixpath.normpath(posixpath.join(folder, source))
     return os.path.normpath(os.path.join(os.path.dirname(importer), source))
 
 

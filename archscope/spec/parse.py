@@ -209,7 +209,8 @@ class FileParser:
         )
         self.check_keys()
         self.check_duplicates("constant", named_spans(spec.params) + named_spans(spec.let))
-        self.check_duplicates("block", block_names(spec))
+        imported = [(name, original.span) for one in spec.imports for original, name in one.names]
+        self.check_duplicates("block", imported + named_spans(spec.python) + named_spans(spec.blocks))
         return spec
 
     def check_keys(self) -> None:
@@ -333,12 +334,6 @@ def parse_block_header(key: ScalarNode) -> tuple[str, tuple[Argument, ...]]:
     """Return a block's name and arguments."""
     text, arguments = parse_signature(key, "a block")
     return parse_capital_name(text, "a block").name, arguments or ()
-
-
-def block_names(spec: Spec) -> list[tuple[str, Span]]:
-    """Return every name in the file that is defined by a block, an import or a Python class."""
-    imported = [(local, original.span) for one in spec.imports for original, local in one.names]
-    return imported + named_spans(spec.python) + named_spans(spec.blocks)
 
 
 def named_spans(entries: Iterable[Setting | Definition | PythonClass | Block]) -> list[tuple[str, Span]]:

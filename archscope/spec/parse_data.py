@@ -258,7 +258,11 @@ def parse_check(key: ScalarNode, node: Node) -> Check:
         entries = as_sequence(node, "shape", "write 'shape: [N, 10, 24, 24]'; '_' is anything").items
         return Check(key.text, Items(tuple(map(parse_shape_entry, entries)), node.span), key.span)
     if key.text == "preserves":
-        return Check(key.text, parse_preserves(as_scalar(node, "preserves")), key.span)
+        kept = as_scalar(node, "preserves")
+        if kept.text not in PRESERVES:
+            fix = did_you_mean(kept.text, PRESERVES) or "write shape (F×H×W), channels or size (H×W)"
+            raise ParseError(kept.inner, f"{kept.text!r} cannot be preserved", fix)
+        return Check(key.text, Word(kept.text, kept.inner), key.span)
     return Check(key.text, parse_amount(key.text, node), key.span)
 
 
@@ -267,13 +271,6 @@ def parse_shape_entry(node: Node) -> Data:
     if isinstance(node, ScalarNode) and isinstance(node.value, int) and not isinstance(node.value, bool):
         return Constant(node.value, node.span)
     return parse_expression_node(node, wild=True)
-
-
-def parse_preserves(text: ScalarNode) -> Word:
-    if text.text not in PRESERVES:
-        fix = did_you_mean(text.text, PRESERVES) or "write shape (F×H×W), channels or size (H×W)"
-        raise ParseError(text.inner, f"{text.text!r} cannot be preserved", fix)
-    return Word(text.text, text.inner)
 
 
 def parse_amount(key: str, node: Node) -> Data:

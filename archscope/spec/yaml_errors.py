@@ -55,7 +55,9 @@ YAML_ERROR_RULES: tuple[tuple[str, bool, str, str], ...] = (
 def explain_yaml_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
     """Return the problem behind a YAML error, with its line and column."""
     if isinstance(error, yaml.reader.ReaderError):
-        return unprintable_problem(error, text, file)
+        before, char = text[: error.position], text[error.position]
+        span = one_based_span(before.count("\n"), error.position - (before.rfind("\n") + 1), file)
+        return Problem(span, f"character U+{ord(char):04X} does not belong in a text file", "remove it")
     if not isinstance(error, yaml.MarkedYAMLError):
         return Problem(Span(file, 1, 1), str(error))
     message = " ".join(part for part in (error.context, error.problem) if part)
@@ -73,12 +75,6 @@ def explain_yaml_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
 
 def one_based_span(line: int, column: int, file: str) -> Span:
     return Span(file, line + 1, column + 1)
-
-
-def unprintable_problem(error: yaml.reader.ReaderError, text: str, file: str) -> Problem:
-    before = text[: error.position]
-    span = one_based_span(before.count("\n"), error.position - (before.rfind("\n") + 1), file)
-    return Problem(span, f"character U+{ord(text[error.position]):04X} does not belong in a text file", "remove it")
 
 
 def bound_problem(message: str, mark: yaml.Mark, text: str) -> tuple[int, str, str] | None:

@@ -160,15 +160,13 @@ def collect_all(problems: Problems, work: Callable[[A], B], things: Iterable[A])
 
 
 def known_entries(problems: Problems, node: MappingNode, keys: Iterable[str], where: str = "") -> dict[str, Node]:
-    """Return the entries whose key is one of `keys`; every other key is a problem with a suggestion."""
+    """Return the entries whose key is one of `keys`; every other key is a problem, with the most similar known key or
+    all of them.
+    """
     keys = tuple(keys)
     for key, _ in node.entries:
         if key.text not in keys:
-            problems.add(unknown_key(key, keys, where))
+            fact = f"unknown key {key.text!r}" + (f" in {where}" if where else "")
+            fix = did_you_mean(key.text, keys) or "known keys: " + ", ".join(keys)
+            problems.add(Problem(key.span, fact, fix))
     return {key.text: value for key, value in node.entries if key.text in keys}
-
-
-def unknown_key(key: ScalarNode, keys: tuple[str, ...], where: str = "") -> Problem:
-    """Return the problem `unknown key 'layer'`, with the most similar known key or all of them."""
-    help = did_you_mean(key.text, keys) or "known keys: " + ", ".join(keys)
-    return Problem(key.span, f"unknown key {key.text!r}" + (f" in {where}" if where else ""), help)
