@@ -44,7 +44,9 @@ def construction_error(target: str, error: BaseException) -> UsageError:
     path, root = construction_path(error)
     own = [one for one in path if not one.is_torch]
     if not own:
-        return UsageError(f"{target} cannot be made: {exception_text(error)}", _argument_help(error))
+        is_own_call = isinstance(error, TypeError) and len(list(traceback_entries(error))) == 1
+        fix = NO_ARGUMENTS_HELP if is_own_call else ""
+        return UsageError(f"{target} cannot be made: {exception_text(error)}", fix)
     return compose_error(f"{target} cannot be made", path, error, root)
 
 
@@ -105,11 +107,6 @@ def exception_text(error: BaseException) -> str:
     return f"{type(error).__name__}{f': {message}' * bool(message)}"
 
 
-def _argument_help(error: BaseException) -> str:
-    """Return the help to give arguments, if the call of the target itself failed."""
-    return NO_ARGUMENTS_HELP * (isinstance(error, TypeError) and len(list(traceback_entries(error))) == 1)
-
-
 def _failing_expression(step: ConstructionStep, sources: SourceCache) -> tuple[SourceFile | None, ast.AST | None]:
     """Return the expression that failed; for an assertion or a `raise`, the condition."""
     found = step.expression(sources)
@@ -151,12 +148,9 @@ def _call_text(step: ConstructionStep, node: ast.AST | None, known: Mapping[str,
             shown = [quote_value(value) for value in values]
             shown[len(node.args) :] = [f"{n}={shown[called.index(n)]}" for n in called[len(node.args) :]]
             return f"{step.name}({', '.join(shown)})"
-    return f"{step.name}({arguments_text(_without_defaults(given, step))})"
-
-
-def _without_defaults(given: Mapping[str, object], step: ConstructionStep) -> Mapping[str, object]:
-    shown = non_default_arguments(step.frame)
-    return {name: value for name, value in given.items() if name in shown} or given
+    non_default = non_default_arguments(step.frame)
+    arguments = {name: value for name, value in given.items() if name in non_default} or given
+    return f"{step.name}({arguments_text(arguments)})"
 
 
 def calls_class(node: ast.Call, cls: type) -> bool:

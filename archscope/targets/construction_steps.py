@@ -96,8 +96,10 @@ class ConstructionStep:
 
     def file(self, sources: SourceCache) -> SourceFile | None:
         """Return the file, if it can be read and is what was compiled."""
-        file = sources.file(self.innermost.f_code.co_filename)
-        return file if file is not None and is_as_compiled(file, self.innermost.f_code) else None
+        code = self.innermost.f_code
+        file = sources.file(code.co_filename)
+        compiled = file.codes.get((code.co_name, code.co_firstlineno)) if file is not None else None
+        return file if compiled is not None and compiled.co_code == code.co_code else None
 
     def expression(self, sources: SourceCache) -> tuple[SourceFile, ast.expr] | None:
         """Return the expression that was being evaluated, if its file can be read."""
@@ -111,11 +113,6 @@ class ConstructionStep:
         text = found[0].segment(found[1]) if found else linecache.getline(self.innermost.f_code.co_filename, self.line)
         text = " ".join(text.split())
         return text if len(text) <= 100 else f"{text[:97]}…"
-
-
-def is_as_compiled(file: SourceFile, code: CodeType) -> bool:
-    known = file.codes.get((code.co_name, code.co_firstlineno))
-    return known is not None and known.co_code == code.co_code
 
 
 def _nodes_at(file: SourceFile, code: CodeType, instruction: int) -> Iterator[ast.expr]:
@@ -134,14 +131,18 @@ def _nodes_at(file: SourceFile, code: CodeType, instruction: int) -> Iterator[as
 
 # ------------------------------------------------------------ frames
 def construction_steps(error: BaseException, ours: str) -> list[ConstructionStep]:
-    """Return the steps that an exception passed after it left the files below `ours`, the outermost first."""
+    """Return the steps that an exception passed after it left the files below `ours`, the outermost first; without
+    those in the standard library and in code without a file.
+    """
     found: list[ConstructionStep] = []
     for step in traceback_entries(error):
         frame, code = step.tb_frame, step.tb_frame.f_code
-        if is_ignored_file(code.co_filename, ours):
+        file = code.co_filename
+        is_stdlib = file.startswith(STDLIB_FOLDER) and not INSTALL_FOLDERS.intersection(Path(file).parts)
+        if is_stdlib or file.startswith((ours, "<")):
             continue
         module = frame_module(frame)
-        if code.co_filename.startswith(TORCH_FOLDER):
+        if file.startswith(TORCH_FOLDER):
             if module is not None and code.co_name == "__init__":
                 _add_step(found, step, module)
             continue
@@ -149,12 +150,6 @@ def construction_steps(error: BaseException, ours: str) -> list[ConstructionStep
             found.pop()
         _add_step(found, step, module)
     return found
-
-
-def is_ignored_file(file: str, ours: str) -> bool:
-    """Return whether a file belongs to archscope or the standard library, or is no file."""
-    library = file.startswith(STDLIB_FOLDER) and not INSTALL_FOLDERS.intersection(Path(file).parts)
-    return library or file.startswith((ours, "<"))
 
 
 def traceback_entries(error: BaseException) -> Iterator[TracebackType]:
@@ -187,8 +182,11 @@ def frame_module(frame: FrameType) -> nn.Module | None:
 
 # ------------------------------------------------------------ the arguments of a frame
 def unchanged_arguments(frame: FrameType) -> dict[str, object]:
-    """Return the arguments that a function was called with, without those that it has rebound since."""
-    bound = rebound_names(frame)
+    """Return the arguments that a function was called with, without those that it may have rebound since."""
+    ran = list(dis.get_instructions(frame.f_code))
+    if not any(one.opname.startswith("JUMP_BACKWARD") for one in ran):  # without a loop, the later ones have not run
+        ran = [one for one in ran if one.offset < frame.f_lasti]
+    bound = {name for one in ran for name in stored_names(one.opname, one.argval)}
     return {name: value for name, value in current_arguments(frame).items() if name not in bound}
 
 
@@ -197,14 +195,6 @@ def current_arguments(frame: FrameType) -> dict[str, object]:
     names = frame.f_code.co_varnames[: _argument_count(frame.f_code)]
     own = names[:1] if frame_module(frame) is not None else ()
     return {name: frame.f_locals[name] for name in names if name in frame.f_locals and name not in own}
-
-
-def rebound_names(frame: FrameType) -> set[str]:
-    """Return the names that a function may have bound before it stopped."""
-    every = list(dis.get_instructions(frame.f_code))
-    turns = any(one.opname.startswith("JUMP_BACKWARD") for one in every)
-    ran = every if turns else [one for one in every if one.offset < frame.f_lasti]
-    return {name for one in ran for name in stored_names(one.opname, one.argval)}
 
 
 def stored_names(operation: str, argument: object) -> list[str]:

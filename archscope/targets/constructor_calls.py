@@ -104,12 +104,13 @@ class ConstructorFinder:
         candidate = self.unique_candidate(path)
         if candidate is None:
             return None
-        layer, file = self.module(path), candidate.definition.file
+        nodes = bind_nodes(candidate.call, type(self.module(path))) or {}
+        file = candidate.definition.file
         return ConstructorCall(
             place=file.place(candidate.call),
             text=file.segment(candidate.call),
             function=candidate.definition.node.name,
-            arguments=source_arguments(candidate, type(layer)),
+            arguments={name: SourceArgument(file.segment(node), *file.range(node)) for name, node in nodes.items()},
             other_paths=tuple(self._other_paths(path, candidate)),
             repeated=candidate.repeated,
             source=file.text,
@@ -304,9 +305,3 @@ def bind_nodes(call: ast.Call, cls: type) -> dict[str, ast.expr] | None:
         return None
     by_name = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg in parameters}
     return {**dict(zip(named, call.args, strict=False)), **{name: node for name, node in by_name.items() if name}}
-
-
-def source_arguments(candidate: CandidateCall, cls: type) -> dict[str, SourceArgument]:
-    file = candidate.definition.file
-    nodes = bind_nodes(candidate.call, cls) or {}
-    return {name: SourceArgument(file.segment(node), *file.range(node)) for name, node in nodes.items()}

@@ -98,7 +98,11 @@ def make_inputs(
     """Return the arguments of a call: `args` and `kwargs` as given, merged with the inputs in `given`. Raise
     UsageError.
     """
-    positional, named = _checked_arguments(args, kwargs)
+    if not isinstance(args, (list, tuple)):
+        raise UsageError(f"args is a list of arguments, not {_kind_text(args)}", "args=(x,) has one argument")
+    if not isinstance(kwargs, Mapping):
+        raise UsageError(f"kwargs is a mapping of arguments, not {_kind_text(kwargs)}", 'kwargs={"x": x}')
+    positional, named = tuple(args), dict(kwargs)
     if given is not None and positional:
         raise UsageError("inputs are given twice, by input and by args", "input may contain tensors as well")
     wanted = _read_inputs(given) if given is not None else _call_inputs(positional, named)
@@ -132,14 +136,6 @@ def _is_shape(given: Any) -> bool:
     if isinstance(given[0], (str, torch.dtype)):
         return len(given) in (2, 3) and str(given[0]).removeprefix("torch.") in TORCH_DTYPES and _is_shape(given[1])
     return all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0 for size in given)
-
-
-def _checked_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if not isinstance(args, (list, tuple)):
-        raise UsageError(f"args is a list of arguments, not {_kind_text(args)}", "args=(x,) has one argument")
-    if not isinstance(kwargs, Mapping):
-        raise UsageError(f"kwargs is a mapping of arguments, not {_kind_text(kwargs)}", 'kwargs={"x": x}')
-    return tuple(args), dict(kwargs)
 
 
 def _kind_text(value: Any) -> str:

@@ -119,7 +119,12 @@ def load_module(target: str, arguments: Mapping[str, Any], *, device: str = "cpu
 def load_named(target: str) -> Any:
     """Return the class, factory or instance that a target names; its file is run. Raise UsageError."""
     source, name = _split_target(target)
-    return _find_attribute(_import_source(source), name, target)
+    found: Any = _import_source(source)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"{target}: there is no {part!r}", _attribute_help(found, part))
+        found = getattr(found, part)
+    return found
 
 
 @attributed_warnings()
@@ -251,14 +256,6 @@ def _import_help(error: BaseException, source: str) -> str:
         whole = dotted if all(part.isidentifier() for part in dotted.split(".")) else "package.module"
         return f"name it by its import path, from the folder above its package: {whole}:Net"
     return ""
-
-
-def _find_attribute(module: Any, name: str, target: str) -> Any:
-    for part in name.split("."):
-        if not hasattr(module, part):
-            raise UsageError(f"{target}: there is no {part!r}", _attribute_help(module, part))
-        module = getattr(module, part)
-    return module
 
 
 def _attribute_help(holder: Any, part: str) -> str:

@@ -86,7 +86,8 @@ def resolve_target(
         place = opened(device)
         return target_from_factory(lambda: make_module(target, arguments, name, device=place), name, place, dtype)
     if not isinstance(target, (nn.Module, torch.export.ExportedProgram)):
-        raise _no_target_error(target)
+        what = "a tensor" if isinstance(target, torch.Tensor) else units.short_repr(target)
+        raise UsageError(f"{what} is not a target", 'a live nn.Module, or its import path as text: "net.py:Net"')
     if arguments:
         raise UsageError("a live module takes no arguments", "give them where it is made")
     module, notes = _unwrap(as_module(target, type(target).__name__))
@@ -116,11 +117,6 @@ def is_factory(target: Any) -> bool:
     return callable(target) and not isinstance(target, (nn.Module, torch.export.ExportedProgram, torch.Tensor))
 
 
-def _no_target_error(target: Any) -> UsageError:
-    what = "a tensor" if isinstance(target, torch.Tensor) else units.short_repr(target)
-    return UsageError(f"{what} is not a target", 'a live nn.Module, or its import path as text: "net.py:Net"')
-
-
 def _exception_text(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
@@ -132,15 +128,11 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
         if isinstance(module, PARALLEL_WRAPPERS):
             notes.append(f"{type(module).__name__}: the module inside was analysed, on one device")
             module = module.module
-        elif _is_compiled(module):
+        elif "torch._dynamo" in sys.modules and isinstance(module, torch._dynamo.OptimizedModule):
             notes.append("torch.compile: analysed as its author wrote it, not compiled")
-            module = module._orig_mod  # type: ignore[assignment]  # the original module
+            module = module._orig_mod  # the original module
         else:
             return module, tuple(notes)
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    return "torch._dynamo" in sys.modules and isinstance(module, torch._dynamo.OptimizedModule)
 
 
 def _target_module(
@@ -155,13 +147,12 @@ def _target_module(
     if packed:
         what = f"weights that are packed as {_join_names(packed.values())}"
         notes = (*notes, f"{what} are not parameters, and not counted: {_first_three(list(packed))}")
-    shown = (
-        _join_names(packed.values())
-        if packed and not kinds
-        else kinds[0]
-        if kinds
-        else _dtype_without_floats(tensors, placement.dtype)
-    )
+    if kinds:
+        shown = kinds[0]
+    elif packed:
+        shown = _join_names(packed.values())
+    else:
+        shown = str(tensors[0].dtype).removeprefix("torch.") if tensors else placement.dtype
     return TargetModule(module, name, DEVICE_SEPARATOR.join(devices), shown, placement, live, holding, tuple(notes))
 
 
@@ -174,11 +165,6 @@ def _floating_dtypes(tensors: Sequence[torch.Tensor]) -> list[str]:
     kinds = dict.fromkeys(tensor.dtype for tensor in tensors)
     found = [kind for kind in kinds if kind.is_floating_point] or [kind for kind in kinds if kind.is_complex]
     return [str(kind).removeprefix("torch.") for kind in found]
-
-
-def _dtype_without_floats(tensors: Sequence[torch.Tensor], default: str) -> str:
-    """Return the dtype to report for a model without floating-point tensors."""
-    return str(tensors[0].dtype).removeprefix("torch.") if tensors else default
 
 
 def _packed_weights(module: nn.Module) -> dict[str, str]:
@@ -266,16 +252,15 @@ def _first_three(names: Sequence[str]) -> str:
 
 def _copy_module(module: nn.Module) -> nn.Module:
     buffers = [buffer for buffer in module.buffers() if isinstance(buffer, UninitializedBuffer)]
-    fresh = {id(buffer): _empty_buffer(buffer) for buffer in buffers}
+    fresh = {  # the stub of UninitializedBuffer has no arguments
+        id(buffer): UninitializedBuffer(device=buffer.device, dtype=buffer.dtype)  # type: ignore[call-arg]
+        for buffer in buffers
+    }
     try:
         return copy.deepcopy(module, fresh)  # uninitialized buffers cannot be copied
     except Exception as error:  # its tensors and attributes may raise anything
         fact = f"a module with lazy layers is analysed as a copy, but cannot be copied: {_exception_text(error)}"
         raise UsageError(fact, "run it once, which initializes its lazy layers, then analyse it") from error
-
-
-def _empty_buffer(buffer: UninitializedBuffer) -> UninitializedBuffer:
-    return UninitializedBuffer(device=buffer.device, dtype=buffer.dtype)  # type: ignore[call-arg]  # its stub says none
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 from torch import nn
 
@@ -93,22 +92,14 @@ def _call_help(node: ast.Call, names: Mapping[str, object]) -> str:
     except (TypeError, ValueError):
         return ""
     given = {keyword.arg: None for keyword in node.keywords if keyword.arg is not None}
-    return "" if _can_bind(signature, len(node.args), given) else _signature_help(called, signature, given)
-
-
-def _can_bind(signature: inspect.Signature, count: int, given: Mapping[str, Any]) -> bool:
     try:
-        signature.bind(*[None] * count, **given)
+        signature.bind(*[None] * len(node.args), **given)
     except TypeError:
-        return False
-    return True
-
-
-def _signature_help(called: Any, signature: inspect.Signature, given: Mapping[str, Any]) -> str:
-    unknown = next((name for name in given if name not in signature.parameters), "")
-    near = did_you_mean(unknown, signature.parameters) if unknown else ""
-    its = f"it is {call_signature_text(signature, getattr(called, '__name__', 'the call'))}"
-    return f"{near} {its}".strip()
+        unknown = next((name for name in given if name not in signature.parameters), "")
+        near = did_you_mean(unknown, signature.parameters) if unknown else ""
+        call = call_signature_text(signature, getattr(called, "__name__", "the call"))
+        return f"{near} it is {call}".strip()
+    return ""
 
 
 def _divisor_help(node: ast.BinOp | ast.Compare, names: Mapping[str, object]) -> str:

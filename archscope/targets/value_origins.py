@@ -40,7 +40,9 @@ def _iter_origins(step: ConstructionStep, file: SourceFile, node: ast.AST) -> It
     while waiting:
         for name in iter_read_names(waiting.pop(0)):
             text, value = ast.unparse(name), static_value(name, step.names)
-            if text in seen or value is UNRESOLVED or not is_shown_value(value):
+            if text in seen or value is UNRESOLVED:
+                continue
+            if callable(value) or isinstance(value, (ModuleType, nn.Module)):
                 continue
             seen.add(text)
             assigned = find_assignment(function, text, node, bound) if isinstance(name, ast.Name) else None
@@ -67,10 +69,6 @@ def loop_state(step: ConstructionStep, file: SourceFile, node: ast.AST) -> str:
     known = {name: static_value(ast.Name(name, ast.Load()), step.names) for name in dict.fromkeys(targets)}
     shown = [f"{name} = {quote_value(value)}" for name, value in known.items() if value is not UNRESOLVED]
     return ", ".join(shown[:MAX_ORIGINS])
-
-
-def is_shown_value(value: object) -> bool:
-    return not callable(value) and not isinstance(value, (ModuleType, nn.Module))
 
 
 def _without_attributes(node: ast.expr) -> ast.AST:
