@@ -40,6 +40,7 @@ def everything_is_imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     for module in pkgutil.walk_packages(archscope.__path__, "archscope."):
         if module.name != "archscope.__main__":
             importlib.import_module(module.name)
+    importlib.import_module("torch._dynamo")  # which functions on meta import when they first run
     for number, text in enumerate((NET, UNFIT)):
         path = tmp_path_factory.mktemp("warm") / f"{number}.yaml"
         path.write_text(text, encoding="utf-8")
