@@ -290,7 +290,7 @@ def output_shape_check(wanted: Any, batch: int | None) -> ReportCheck:
 
 def compare_outputs(report: Report, wanted: Sequence[Sequence[int | None]], key: str, fact: str) -> Iterator[Finding]:
     """Yield a finding if the outputs have other shapes than `wanted`, with the steps that made them."""
-    from archscope.render.expected_shapes import with_steps
+    from archscope.conflicts.expected_shapes import with_steps
     from archscope.report import Finding
 
     outputs = report.trace.outputs

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from archscope.device_traits import CPU_TRAITS, DeviceTraits
 from archscope.errors import Span
+from archscope.machine import CPU_TRAITS, DeviceTraits
 
 Shape = tuple[int, ...]
 

@@ -22,66 +22,54 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS: dict[str, int] = {
     "errors": 0,
     "interrupts": 0,
+    "machine": 0,
     "plain_files": 0,
     "units": 0,
-    "device_traits": 0,
+    "config": 1,
+    "cost": 1,
+    "ops": 1,
+    "planned_block": 1,
     "spec": 1,
+    "tested_versions": 1,
     "trace": 1,
     "trace_index": 1,
-    "cost": 1,
-    "shape_errors": 1,
-    "constructor_checks": 1,
-    "sequence_order": 1,
-    "planned_block": 1,
-    "config": 1,
-    "counter_result": 1,
-    "measurement": 1,
-    "roofline": 1,
-    "predicted_memory": 1,
     "user_warnings": 1,
-    "tested_versions": 1,
-    "backends": 2,
-    "torch_layers": 2,
     "compile": 2,
+    "devices": 2,
     "record": 2,
     "targets": 2,
-    "measure": 2,
-    "export": 2,
-    "counters": 2,
+    "torch_layers": 2,
     "report": 3,
-    "checks": 4,
-    "comparison": 4,
-    "crosscheck": 4,
-    "timing": 4,
-    "render": 5,
-    "api": 6,
-    "__init__": 7,
-    "cli": 7,
-    "pytest_plugin": 7,
-    "testing": 7,
-    "__main__": 8,
+    "graph": 4,
+    "checks": 5,
+    "comparison": 5,
+    "conflicts": 5,
+    "counters": 5,
+    "profile": 5,
+    "render": 6,
+    "fixes": 6,
+    "api": 7,
+    "__init__": 8,
+    "cli": 8,
+    "pytest_plugin": 8,
+    "testing": 8,
+    "__main__": 9,
 }
 SAME_LAYER_IMPORTS: dict[tuple[str, str], str] = {
     ("cost", "trace"): "a cost is computed from the rows of a trace",
     ("trace_index", "trace"): "an index is an index of a trace",
     ("planned_block", "trace"): "a planned step has the shapes of a trace",
-    ("shape_errors", "trace"): "mismatches are part of a trace",
-    ("counters", "record"): "only record restores what a run changed",
+    ("ops", "trace"): "mismatches and windows are those of a trace's rows",
     ("compile", "torch_layers"): "a step is a layer with its arguments",
     ("targets", "record"): "only record lists what a module holds",
-    ("measure", "record"): "the same for measured runs; and the time of a row is that of its recorded calls",
-    **dict.fromkeys(
-        (("record", "backends"), ("targets", "backends"), ("counters", "backends"), ("measure", "backends")),
-        "only backends calls the functions of devices",
-    ),
-    ("roofline", "measurement"): "ceilings are measured on a machine",
-    ("predicted_memory", "trace"): "allocations are part of a trace",
+    ("record", "devices"): "only devices calls the functions of devices",
+    ("targets", "devices"): "only devices calls the functions of devices",
 }
-TORCH_PACKAGES = frozenset(name for name, layer in LAYERS.items() if layer == 2)
+TORCH_PACKAGES = frozenset({"compile", "counters", "devices", "profile", "record", "targets", "torch_layers"})
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "torch": TORCH_PACKAGES,
-    "fvcore": TORCH_PACKAGES,
-    "torchinfo": TORCH_PACKAGES,
+    "fvcore": frozenset({"counters"}),
+    "torchinfo": frozenset({"counters"}),
     "click": frozenset({"cli"}),
     "yaml": frozenset({"spec"}),
     "tabulate": frozenset({"render"}),
@@ -193,26 +181,26 @@ ACCELERATORS = frozenset({"cuda", "mps", "xpu", "hip", "hpu"})
 SWITCHES = frozenset({"cuda", "cudnn", "mps"})
 
 
-def devices_are_used_in_backends(source: Source) -> Iterator[str]:
-    """No `torch.cuda`, no `torch.backends.cuda`, no comparison with the name of an accelerator outside `backends`."""
-    if source.package == "backends":
+def devices_are_used_in_one_package(source: Source) -> Iterator[str]:
+    """No `torch.cuda`, no `torch.backends.cuda`, no comparison with the name of an accelerator outside `devices`."""
+    if source.package == "devices":
         return
     for node in ast.walk(source.tree):
         match node:
             case ast.Attribute(value=ast.Name(id="torch"), attr=attr) if attr in ACCELERATORS:
-                yield f"{source.path}:{node.lineno}: torch.{attr} outside backends"
+                yield f"{source.path}:{node.lineno}: torch.{attr} outside devices"
             case ast.Attribute(value=ast.Attribute(attr="backends"), attr=attr) if attr in SWITCHES:
-                yield f"{source.path}:{node.lineno}: torch.backends.{attr} outside backends"
+                yield f"{source.path}:{node.lineno}: torch.backends.{attr} outside devices"
             case ast.Compare() | ast.Subscript() | ast.MatchValue() | ast.Call(func=ast.Attribute(attr="startswith")):
                 constants = [part for part in ast.walk(node) if isinstance(part, ast.Constant)]
                 yield from (
-                    f"{source.path}:{part.lineno}: compares with {part.value!r} outside backends"
+                    f"{source.path}:{part.lineno}: compares with {part.value!r} outside devices"
                     for part in constants
                     if part.value in ACCELERATORS
                 )
     for line, name in imported(source.tree):
         if name.startswith("torch.") and ACCELERATORS & set(name.split(".")):
-            yield f"{source.path}:{line}: {name} outside backends"
+            yield f"{source.path}:{line}: {name} outside devices"
 
 
 def functions(tree: ast.AST) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
@@ -238,7 +226,7 @@ CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     only_the_command_line_prints,
     nothing_global,
     has_a_docstring,
-    devices_are_used_in_backends,
+    devices_are_used_in_one_package,
     is_short,
 )
 
@@ -258,8 +246,8 @@ def test_the_structure_is_kept(check: Callable[[Source], Iterator[str]]) -> None
     assert not complaints, "\n".join(complaints)
 
 
-def test_no_package_off_layer_2_imports_torch() -> None:
-    """The same rule at run time: all packages outside of layer 2 are imported in one fresh interpreter."""
+def test_no_other_package_imports_torch() -> None:
+    """The same rule at run time: all packages but TORCH_PACKAGES are imported in one fresh interpreter."""
     modules = [source.module for source in sources() if source.package not in TORCH_PACKAGES | {"__main__"}]
     program = f"import sys, {', '.join(modules)}\nsys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
@@ -344,13 +332,13 @@ BAD = [
     (nothing_global, "cost.py", "def f():\n    global seen\n    seen = 1", "global seen"),
     (nothing_global, "cost.py", "seen: dict[str, int] = {}", "an empty container"),
     (has_a_docstring, "cost.py", "PRICE = 1", "no docstring"),
-    (devices_are_used_in_backends, "measure/sampling.py", "torch.cuda.synchronize()", "torch.cuda outside"),
-    (devices_are_used_in_backends, "api.py", "if device.startswith('cuda'): pass", "compares with 'cuda' outside"),
-    (devices_are_used_in_backends, "api.py", "gpu = x.device.type != 'mps'", "compares with 'mps' outside"),
-    (devices_are_used_in_backends, "api.py", "gpu = kind in ('xpu', 'cpu')", "compares with 'xpu' outside"),
-    (devices_are_used_in_backends, "api.py", "WORDS = {}['cuda']", "compares with 'cuda' outside"),
-    (devices_are_used_in_backends, "record/a.py", "torch.backends.cudnn.benchmark", "torch.backends.cudnn outside"),
-    (devices_are_used_in_backends, "record/a.py", "from torch.cuda import Event", "torch.cuda.Event outside"),
+    (devices_are_used_in_one_package, "profile/sampling.py", "torch.cuda.synchronize()", "torch.cuda outside"),
+    (devices_are_used_in_one_package, "api.py", "if device.startswith('cuda'): pass", "compares with 'cuda' outside"),
+    (devices_are_used_in_one_package, "api.py", "gpu = x.device.type != 'mps'", "compares with 'mps' outside"),
+    (devices_are_used_in_one_package, "api.py", "gpu = kind in ('xpu', 'cpu')", "compares with 'xpu' outside"),
+    (devices_are_used_in_one_package, "api.py", "WORDS = {}['cuda']", "compares with 'cuda' outside"),
+    (devices_are_used_in_one_package, "record/a.py", "torch.backends.cudnn.benchmark", "torch.backends.cudnn outside"),
+    (devices_are_used_in_one_package, "record/a.py", "from torch.cuda import Event", "torch.cuda.Event outside"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 61, "f has 61 lines"),
     (is_short, "cost.py", "a = 1\n" * 431, "431 lines, more than 430"),
 ]
@@ -363,9 +351,9 @@ GOOD = [
     (only_the_command_line_prints, "cli.py", "print(1)"),
     (nothing_global, "cost.py", "def f():\n    a = 1\n    def g():\n        nonlocal a"),
     (has_a_docstring, "spec/__init__.py", ""),
-    (devices_are_used_in_backends, "backends/cuda.py", "torch.cuda.init()\nkind == 'cuda'"),
-    (devices_are_used_in_backends, "record/lowerings.py", "NAMES = 'double cuda float xpu'.split()"),
-    (devices_are_used_in_backends, "cli.py", "UsageError('no such device', 'device=\"cpu\", or cuda')"),
+    (devices_are_used_in_one_package, "devices/cuda.py", "torch.cuda.init()\nkind == 'cuda'"),
+    (devices_are_used_in_one_package, "record/lowerings.py", "NAMES = 'double cuda float xpu'.split()"),
+    (devices_are_used_in_one_package, "cli.py", "UsageError('no such device', 'device=\"cpu\", or cuda')"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 60),
 ]
 

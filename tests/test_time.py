@@ -17,8 +17,8 @@ from torch import nn
 import archscope
 from archscope.api import timings
 from archscope.errors import ForwardError, SpecError, UsageError
+from tests.profile.timing_reports import CEILINGS
 from tests.record.side_effects import SIDE_EFFECTS, SideEffect, SideEffectModel, object_state, process_state
-from tests.timing.drawn import CEILINGS
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 

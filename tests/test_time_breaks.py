@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 import archscope
 from archscope.api import batch_capacity
 from archscope.errors import ForwardError, UsageError
-from archscope.measurement import Samples
+from archscope.profile.measurement import Samples
 from tests import commands
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]

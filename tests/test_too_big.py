@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from torch import nn
 
 import archscope
-from archscope.backends import processor
 from archscope.cli import cli
+from archscope.devices import processor
 from archscope.errors import UsageError
 
 pytestmark = pytest.mark.moves_rng

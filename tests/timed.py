@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from math import fsum
 
-from archscope.backends.cuda import CUDA_TRAITS
-from archscope.measurement import Machine, MachineLoad, Measurement, RowTimes, Samples
-from archscope.predicted_memory import PredictedMemory
+from archscope.devices.cuda import CUDA_TRAITS
+from archscope.machine import Machine, MachineLoad
+from archscope.profile.grid import Grid
+from archscope.profile.measurement import Measurement, RowTimes, Samples
+from archscope.profile.predicted_memory import PredictedMemory
+from archscope.profile.roofline import Ceilings
+from archscope.profile.timing import Footprint, Timing
 from archscope.report import Report
-from archscope.roofline import Ceilings
-from archscope.timing import Footprint, Grid, Timing
 from tests.sketches import awkward, residual_mnist, stages, trained
 
 CPU = Machine(

@@ -11,7 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from archscope.checks.conflicts.diagnosis import Diagnosis, own_axes
+from archscope.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.report import Fix, Report
 
 if TYPE_CHECKING:

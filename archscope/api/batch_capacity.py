@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from archscope import units
 from archscope.errors import ArchscopeError, UsageError, clear_frames
-from archscope.predicted_memory import PredictedMemory, find_fitting_batch
+from archscope.profile.predicted_memory import PredictedMemory, find_fitting_batch
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
@@ -81,7 +81,7 @@ def refuse_over_free_memory(predicted: PredictedMemory | None, device: str, what
 
 def refuse_out_of_memory(error: BaseException | None, device: str, what: str) -> None:
     """Raise UsageError if `error` is an out-of-memory error; its frames are cleared to free their tensors."""
-    from archscope.backends import backend_of, is_out_of_memory, leading_device, out_of_memory_text, split_devices
+    from archscope.devices import backend_of, is_out_of_memory, leading_device, out_of_memory_text, split_devices
 
     if error is None or not is_out_of_memory(error):
         return

@@ -17,8 +17,8 @@ from archscope.errors import UsageError
 
 if TYPE_CHECKING:
     from archscope.compile import Plan
-    from archscope.counters import ModelCall
-    from archscope.crosscheck import CrossCheck
+    from archscope.counters.differences import CrossCheck
+    from archscope.counters.model_call import ModelCall
     from archscope.report import Report
 
 
@@ -75,13 +75,13 @@ def cross_check(
 
 
 def _run_cross_check(checked: CrossCheckTarget, progress: Progress) -> CrossCheck:
-    from archscope import counters
-    from archscope.crosscheck import cross_check as join_counts
+    from archscope.counters.explain import cross_check as join_counts
+    from archscope.counters.run import identity_call, run_counters, warm_up_torch
     from archscope.render import notebook_views
 
     call = checked.call
-    counters.warm_up_torch(call)
-    _summarize_call(counters.identity_call())
+    warm_up_torch(call)
+    _summarize_call(identity_call())
     progress(f"{checked.target}: archscope")
     report, seconds = _summarize_call(call.copy())
     trace = replace(
@@ -89,16 +89,17 @@ def _run_cross_check(checked: CrossCheckTarget, progress: Progress) -> CrossChec
     )
     report = replace(report, trace=trace, title=checked.title)
     modules = [path for path, _ in call.model.named_modules()]
-    results = counters.run_counters(call, on_counter=lambda name: progress(f"{checked.target}: {name}"))
+    results = run_counters(call, on_counter=lambda name: progress(f"{checked.target}: {name}"))
     return join_counts(report, seconds, results, modules, views=notebook_views.CROSS_CHECK_VIEWS)
 
 
 def _summarize_call(call: ModelCall) -> tuple[Report, float]:
     """Return archscope's report and its seconds. Attributes that the forward pass sets on the model are restored."""
-    from archscope import counters
+    from archscope.counters.isolation import isolated
+    from archscope.counters.model_call import time_work
 
-    with counters.isolated(call.model, train=call.train):
-        return counters.time_work(
+    with isolated(call.model, train=call.train):
+        return time_work(
             lambda: summarize(call.model, args=call.args, kwargs=call.kwargs, train=call.train, backward=False)
         )
 
@@ -106,7 +107,7 @@ def _summarize_call(call: ModelCall) -> tuple[Report, float]:
 def _target_of_plan(plan: Plan, device: str, dtype: str | None, train: bool, seed: int | None) -> CrossCheckTarget:
     from archscope import compile as compiler
     from archscope import targets
-    from archscope.counters import ModelCall
+    from archscope.counters.model_call import ModelCall
 
     place, kind = device_and_dtype(plan, device, dtype)
     with targets.seeded(seed):
@@ -125,7 +126,7 @@ def _target_of_module(
     seed: int | None,
 ) -> CrossCheckTarget:
     from archscope import targets
-    from archscope.counters import ModelCall
+    from archscope.counters.model_call import ModelCall
 
     with targets.seeded(seed):
         target_module, args, kwargs = prepare_target(target, arguments, given, device, dtype)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from archscope.api.keyword_checks import validate_keywords
 from archscope.errors import UsageError
-from archscope.roofline import DEVICE_SCHEMA, Ceilings, parse_ceilings
+from archscope.profile.roofline import DEVICE_SCHEMA, Ceilings, parse_ceilings
 
 if TYPE_CHECKING:
-    from archscope.measurement import AvailableDevice, Machine
+    from archscope.machine import AvailableDevice, Machine
 
 Progress = Callable[[str], object]
 LOAD_SAMPLE_SECONDS = 0.3
@@ -43,7 +43,7 @@ def device(
     when it is idle. again: measure anew. threads: of the CPU; None leaves torch's setting. Raises UsageError.
     """
     from archscope import targets
-    from archscope.measure import describe_machine, with_settings
+    from archscope.profile.machine_state import describe_machine, with_settings
     from archscope.render import devices, notebook_views
 
     progress, place = progress or (lambda _: None), targets.opened(name)
@@ -68,8 +68,8 @@ def list_devices() -> tuple[str, tuple[AvailableDevice, ...]]:
     """Return the device that `auto` selects, and every device, either with its data or with the reason why it cannot
     be used.
     """
-    from archscope.backends import BACKENDS, backend_of, default_device
-    from archscope.measurement import AvailableDevice
+    from archscope.devices import BACKENDS, backend_of, default_device
+    from archscope.machine import AvailableDevice
 
     found: list[AvailableDevice] = []
     for kind in BACKENDS.values():
@@ -88,7 +88,7 @@ def list_devices() -> tuple[str, tuple[AvailableDevice, ...]]:
 
 def warn_unused_gpu(place: str) -> None:
     """Log a warning if the CPU is used although the machine has a GPU."""
-    from archscope.backends import unused_device_problem
+    from archscope.devices import unused_device_problem
 
     refusal = unused_device_problem(place)
     if refusal is not None:
@@ -96,14 +96,14 @@ def warn_unused_gpu(place: str) -> None:
 
 
 def measure_device(place: str, progress: Progress) -> Ceilings:
-    from archscope.measure.ceilings import measure_ceilings
+    from archscope.profile.ceilings import measure_ceilings
 
     return measure_ceilings(place, on_progress=lambda what: progress(f"{place}: measuring {what}"))
 
 
 def is_machine_quiet(ceilings: Ceilings) -> bool:
     """Return whether other processes leave the machine idle at the moment."""
-    from archscope.measure import start_probe
+    from archscope.profile.machine_state import start_probe
 
     probe = start_probe(ceilings.machine.device)
     time.sleep(LOAD_SAMPLE_SECONDS)

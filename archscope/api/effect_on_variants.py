@@ -15,9 +15,9 @@ from archscope.api.spec_session import SpecSession
 from archscope.errors import ArchscopeError
 
 if TYPE_CHECKING:
-    from archscope.checks.conflicts.proposals import Proposal
-    from archscope.checks.conflicts.step_changes import LineMap, StepChange
     from archscope.compile import Plan
+    from archscope.fixes.proposals import Proposal
+    from archscope.fixes.step_changes import LineMap, StepChange
 
 Edit = tuple[str, str]
 """A file, and the text that replaces its content."""
@@ -54,7 +54,7 @@ class OtherVariants:
 
         every: try all valid variants, and not only a sample of many.
         """
-        from archscope.checks.conflicts.edit_verdict import find_step_changes
+        from archscope.fixes.edit_verdict import find_step_changes
 
         others = [other for other in self.session.all_targets if other != target]
         tried = others if every else others[:: max(-(-len(others) // VARIANT_SAMPLE), 1)]
@@ -100,6 +100,6 @@ class OtherVariants:
 
 def format_step_changes(changes: Iterable[tuple[str, StepChange]]) -> Sequence[str]:
     """Return a line such as `small: 0: 1×8×8×8 → 1×16×8×8` for each changed step of another variant."""
-    from archscope.checks.conflicts.fix_search import describe_step_change
+    from archscope.fixes.fix_search import describe_step_change
 
     return [f"{target.rpartition(':')[2]}: {describe_step_change(change)}" for target, change in changes]

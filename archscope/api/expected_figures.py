@@ -9,14 +9,14 @@ from archscope.api.plan_costs import PlanCosts
 from archscope.spec.spec_types import Expectation
 
 if TYPE_CHECKING:
-    from archscope.checks.conflicts.edit_verdict import CompiledNet
     from archscope.compile import Plan
+    from archscope.fixes.edit_verdict import CompiledNet
 
 
 def compiled_net(plan: Plan) -> CompiledNet:
     """Return the data of a plan by which edits are judged."""
-    from archscope.checks.conflicts.edit_verdict import CompiledNet
     from archscope.compile import outline_plan
+    from archscope.fixes.edit_verdict import CompiledNet
 
     warnings = tuple((rule, problem.span) for rule, problem in plan.warnings)
     return CompiledNet(outline_plan(plan), plan.mismatches, warnings, plan.parameter_count)

@@ -6,7 +6,7 @@ Conv2d of float32, given float16       → input=(1, 3, 32, 32)
 
 from __future__ import annotations
 
-from archscope.checks.conflicts.refused_calls import explain_refusal
+from archscope.conflicts.refused_calls import explain_refusal
 from archscope.trace import Operand, Trace
 
 FLOAT_DTYPES = ("float32", "float64", "float16", "bfloat16")

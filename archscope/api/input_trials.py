@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from archscope.checks.conflicts.axis_history import AxisHistory
-from archscope.checks.conflicts.fitting_sizes import FittingSizes, find_requested_sizes
-from archscope.checks.conflicts.size_constraints import NetConstraints
+from archscope.conflicts.axis_history import AxisHistory
+from archscope.conflicts.fitting_sizes import FittingSizes, find_requested_sizes
+from archscope.conflicts.size_constraints import NetConstraints
 from archscope.report import Finding, Report
 from archscope.trace import Shape, SizeCondition
 
@@ -35,7 +35,7 @@ class InputTrials:
 
     def with_fitting_sizes(self, finding: Finding) -> Finding:
         """Return a conflict with the input sizes at which runs succeeded; unchanged if there are none."""
-        from archscope.render.conflicts import format_conflict
+        from archscope.conflicts.messages import format_conflict
 
         failure = self.report.trace.failure
         if failure is not None and failure.size_conditions and finding.rule == "forward":
@@ -46,7 +46,7 @@ class InputTrials:
 
     def with_condition_sizes(self, finding: Finding, conditions: Sequence[SizeCondition]) -> Finding:
         """Return a failure with the sizes that the failed condition requires, and the inputs that lead to them."""
-        from archscope.render.conflict_help import format_condition, format_input_size
+        from archscope.conflicts.help_text import format_condition, format_input_size
 
         found = self.fitting_sizes(find_requested_sizes(NetConstraints(AxisHistory(self.report.index)), conditions))
         detailed = replace(finding, details=tuple(map(format_condition, conditions)))

@@ -18,7 +18,6 @@ from warnings import catch_warnings
 from archscope.api.given_inputs import GivenInputs
 from archscope.api.spec_at_other_sizes import Wants
 from archscope.api.summaries import is_missing_inputs, parameters_report, prepare_call, summarize_target, with_gc_paused
-from archscope.checks.conflicts.run_comparison import is_same_run
 from archscope.checks.other_sizes import (
     ONE_BATCH,
     SQUARE_ONLY,
@@ -29,6 +28,7 @@ from archscope.checks.other_sizes import (
     transposed_image,
 )
 from archscope.errors import ArchscopeError, ForwardError
+from archscope.fixes.run_comparison import is_same_run
 from archscope.report import Finding, Report
 from archscope.trace import Shape
 

@@ -22,17 +22,12 @@ from archscope.api.given_inputs import GivenInputs
 from archscope.api.input_trials import InputTrials
 from archscope.api.source_fixes import MAX_TRIAL_MACS, SourceFixSearch, format_paths
 from archscope.api.summaries import prepare_target, summarize_target
-from archscope.checks.conflicts.declared_arguments import LayerChange
-from archscope.checks.conflicts.diagnosis import Diagnosis
-from archscope.checks.conflicts.fix_search import MAX_OFFERED_FIXES
-from archscope.checks.conflicts.layer_changes import (
-    SEQUENCE_LAYERS,
-    changes_after_failure,
-    is_layer_fixable,
-    layer_changes,
-)
-from archscope.checks.conflicts.run_comparison import RunComparison, compare_runs, is_same_run
+from archscope.conflicts.declared_arguments import LayerChange
+from archscope.conflicts.diagnosis import Diagnosis
+from archscope.conflicts.layer_changes import SEQUENCE_LAYERS, changes_after_failure, is_layer_fixable, layer_changes
 from archscope.errors import ArchscopeError, ForwardError, Span
+from archscope.fixes.fix_search import MAX_OFFERED_FIXES
+from archscope.fixes.run_comparison import RunComparison, compare_runs, is_same_run
 from archscope.report import Finding, Fix, Report
 from archscope.spec.text_diff import unified_diff
 from archscope.trace import Shape
@@ -179,7 +174,7 @@ class ModuleFixSearch:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return every finding; a conflict that follows from no other has its fixes."""
-        from archscope.render.conflicts import mark_fixed_by
+        from archscope.conflicts.messages import mark_fixed_by
 
         left, found = MAX_MODULE_CONFLICTS, []
         unfixed: set[int] = set()

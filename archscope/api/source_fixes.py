@@ -17,15 +17,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.source_proposals import SourceProposals, parent_paths
-from archscope.checks.conflicts.causes import CAUSE_OF_ARGUMENT, more_precise_cause
-from archscope.checks.conflicts.diagnosis import Diagnosis
-from archscope.checks.conflicts.fix_search import MAX_OFFERED_FIXES, is_similar_change, stop_at_error
-from archscope.checks.conflicts.run_comparison import (
-    RunComparison,
-    compare_if_all_fixed,
-    compare_runs,
-    compare_with_added_rows,
-)
+from archscope.conflicts.causes import CAUSE_OF_ARGUMENT, more_precise_cause
+from archscope.conflicts.diagnosis import Diagnosis
+from archscope.fixes.fix_search import MAX_OFFERED_FIXES, is_similar_change, stop_at_error
+from archscope.fixes.run_comparison import RunComparison, compare_if_all_fixed, compare_runs, compare_with_added_rows
 from archscope.report import Fix, Report
 from archscope.report.receptive_reshape import count_equal_leading
 from archscope.spec.tensor_calls import RESHAPE_FUNCTIONS, call_name

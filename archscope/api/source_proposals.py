@@ -16,10 +16,10 @@ from math import prod
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from archscope.checks.conflicts.declared_arguments import channels_first_step, has_channels_last
-from archscope.checks.conflicts.diagnosis import Diagnosis
-from archscope.checks.conflicts.flattened_maps import flattened_map, wanted_map
-from archscope.checks.conflicts.layer_changes import layer_changes
+from archscope.conflicts.declared_arguments import channels_first_step, has_channels_last
+from archscope.conflicts.diagnosis import Diagnosis
+from archscope.conflicts.flattened_maps import flattened_map, wanted_map
+from archscope.conflicts.layer_changes import layer_changes
 from archscope.trace_index import TraceIndex
 
 if TYPE_CHECKING:

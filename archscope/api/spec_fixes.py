@@ -15,17 +15,17 @@ from archscope.api.effect_on_variants import OtherVariants, format_step_changes
 from archscope.api.expected_figures import compiled_net, has_exact_macs, has_expected_macs, meets_macs, meets_sizes
 from archscope.api.plan_costs import plan_costs
 from archscope.api.spec_session import SpecSession
-from archscope.checks.conflicts.step_changes import LineMap
+from archscope.fixes.step_changes import LineMap
 from archscope.report import Finding, Report, WalkStep
 from archscope.spec.editable_spec import EditableSpec
 from archscope.spec.text_diff import first_change
 
 if TYPE_CHECKING:
-    from archscope.checks.conflicts.diagnosis import Diagnosis
-    from archscope.checks.conflicts.edit_verdict import CompiledNet, ConflictScope
-    from archscope.checks.conflicts.fix_search import FixCandidate
-    from archscope.checks.conflicts.proposals import Proposal
     from archscope.compile import Plan
+    from archscope.conflicts.diagnosis import Diagnosis
+    from archscope.fixes.edit_verdict import CompiledNet, ConflictScope
+    from archscope.fixes.fix_search import FixCandidate
+    from archscope.fixes.proposals import Proposal
 
 MAX_COMPILED_STEPS = 6_000
 """The most distinct steps that are compiled for one conflict, over all proposals."""
@@ -70,7 +70,7 @@ class SpecFixes:
 
         batch: that of the plan, if it is not the spec's own; then a fix must fit at both.
         """
-        from archscope.render.conflicts import mark_fixed_by
+        from archscope.conflicts.messages import mark_fixed_by
 
         many = len(report.trace.mismatches) > MANY_CONFLICTS
         before, left, findings = compiled_net(plan), 1 if many else MAX_SPEC_CONFLICTS, []
@@ -98,14 +98,14 @@ class SpecFixes:
 
         least: the number of proposals that are tried in any case.
         """
-        from archscope.checks.conflicts.fix_search import (
+        from archscope.fixes.fix_search import (
             MAX_OFFERED_FIXES,
             search_fixes,
             select_offered,
             stop_at_error,
             with_fixes,
         )
-        from archscope.checks.conflicts.proposals import find_proposals
+        from archscope.fixes.proposals import find_proposals
 
         key = finding.rule, finding.place
         edits = distinct_proposals(chain(self.found.get(key, ()), stop_at_error(find_proposals(diagnosis, self.pages))))
@@ -174,8 +174,8 @@ class ProposalTrials:
             return None
 
     def _compile_proposal(self, proposal: Proposal) -> FixCandidate | None:
-        from archscope.checks.conflicts.edit_verdict import is_confirmed_by_run, judge_edit
-        from archscope.checks.conflicts.fix_search import FixCandidate
+        from archscope.fixes.edit_verdict import is_confirmed_by_run, judge_edit
+        from archscope.fixes.fix_search import FixCandidate
 
         edit = proposal.file, proposal.text
         plan = self.fixes.session.plan(self.target, edit=edit, batch=self.batch)
@@ -276,7 +276,7 @@ def distinct_proposals(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
 
 def conflict_scope(report: Report, diagnosis: Diagnosis) -> ConflictScope:
     """Return the part of a run that a conflict concerns."""
-    from archscope.checks.conflicts.edit_verdict import mismatch_scope
+    from archscope.fixes.edit_verdict import mismatch_scope
 
     own = diagnosis.mismatch
     others = (

@@ -204,10 +204,10 @@ def _build_report(
     first conflict.
     """
     from archscope.checks import unmet_expectations
-    from archscope.checks.conflicts.refused_calls import explain_refusal
+    from archscope.conflicts.expected_shapes import with_expectation_steps
+    from archscope.conflicts.messages import find_conflicts
+    from archscope.conflicts.refused_calls import explain_refusal
     from archscope.render import notebook_views
-    from archscope.render.conflicts import find_conflicts
-    from archscope.render.expected_shapes import with_expectation_steps
 
     report = build_report(
         recording.trace, pricing=COST_REGISTRY.price_rows, title=title, views=notebook_views.REPORT_VIEWS

@@ -21,10 +21,10 @@ from archscope.api.summaries import (
     summarize_target,
 )
 from archscope.errors import ForwardError, Problem, Span, UsageError
-from archscope.predicted_memory import PredictedMemory, predict_memory
+from archscope.profile.predicted_memory import PredictedMemory, predict_memory
 
 if TYPE_CHECKING:
-    from archscope.measure import CallRowMap
+    from archscope.profile.rows_cpu import CallRowMap
     from archscope.report import Report
     from archscope.targets import TargetModule
 
@@ -87,8 +87,8 @@ def prepared_timing(
 ) -> Iterator[PreparedTiming]:
     """Yield the target, ready to be measured, with the settings applied. Raises SpecError, UsageError, ForwardError."""
     from archscope import targets
-    from archscope.backends import traits_of
-    from archscope.measure import with_settings
+    from archscope.devices import traits_of
+    from archscope.profile.machine_state import with_settings
 
     place = targets.resolve_device(device)
     if how.tf32 is not None and not traits_of(place).tf32:
@@ -189,7 +189,7 @@ def fused_kernels_device(device: str) -> str:
     """Return the device for whose fused kernels memory is predicted: that of the measurement, or, on meta, the
     default device if it can be used.
     """
-    from archscope.backends import backend_of, default_device
+    from archscope.devices import backend_of, default_device
 
     if device != "meta":
         return device
@@ -204,7 +204,7 @@ class RowMapHolder:
         self.row_map: CallRowMap | None = None
 
     def attach(self, recorder: Any) -> CallRowMap:
-        from archscope.measure import CallRowMap
+        from archscope.profile.rows_cpu import CallRowMap
 
         self.row_map = CallRowMap(recorder)
         return self.row_map

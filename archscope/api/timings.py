@@ -20,12 +20,13 @@ from archscope.api.option_parsing import parse_option, parse_options
 from archscope.api.rerun import with_request
 from archscope.api.timing_setup import PreparedTiming, ShareProgress, TimingOptions, prepared_timing
 from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, clear_frames, did_you_mean
-from archscope.measurement import Measurement
-from archscope.predicted_memory import OPTIMIZERS, PredictedMemory, predict_memory
-from archscope.timing import Footprint, Grid, Timing
+from archscope.profile.grid import Grid
+from archscope.profile.measurement import Measurement
+from archscope.profile.predicted_memory import OPTIMIZERS, PredictedMemory, predict_memory
+from archscope.profile.timing import Footprint, Timing
 
 if TYPE_CHECKING:
-    from archscope.measure import Workload
+    from archscope.profile.workload import Workload
     from archscope.report import Report
 
 ShownOptions = tuple[tuple[str, object], ...]
@@ -138,13 +139,13 @@ def _parse_timing_options(options: Mapping[str, Any]) -> TimingOptions:
 
 # ------------------------------------------------------------ measured
 def _time_prepared(prepared: PreparedTiming, how: TimingOptions) -> Timing:
-    from archscope import measure
+    from archscope.profile.machine_state import describe_machine
     from archscope.render import notebook_views, timings
 
     predicted = predict_memory(prepared.report.trace, optimizer=how.optimizer_name)
     if prepared.device == "meta":
         found = Measurement(
-            measure.describe_machine("meta"), notes=("nothing is computed on meta, so no time is known",)
+            describe_machine("meta"), notes=("nothing is computed on meta, so no time is known",)
         )
         return Timing(
             prepared.report, found, None, Footprint(predicted), (), notebook_views.sheet_views(timings.timing_sheet)
@@ -170,18 +171,20 @@ def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Mea
     """Return the measurement, the options to be shown, and the bytes that were free beside the allocated ones. Raises
     ForwardError if the module fails.
     """
-    from archscope import measure, targets
+    from archscope import targets
+    from archscope.profile.benchmark import measure_workload, prepared_workload
+    from archscope.profile.workload import StepError, time_first_call
 
     workload, options = _make_workload(prepared, how)
     tally = prepared.row_map if how.rows and not how.compile else None
     try:
-        with measure.prepared_workload(workload, live=prepared.live):
-            compile_seconds = measure.time_first_call(workload) if how.compile else None
-            found = measure.measure_workload(
+        with prepared_workload(workload, live=prepared.live):
+            compile_seconds = time_first_call(workload) if how.compile else None
+            found = measure_workload(
                 workload, tally, len(prepared.report.rows), seconds=how.seconds, on_round=how.ask
             )
             free = targets.free_bytes(prepared.device)
-    except (measure.StepError, RuntimeError) as failure:
+    except (StepError, RuntimeError) as failure:
         cause = failure.__cause__ or failure
         failure.__cause__ = None
         refuse_out_of_memory(cause, prepared.device, f"{prepared.report.target}, while it was timed")
@@ -197,19 +200,20 @@ def _timing_error(error: BaseException, report: Report) -> ForwardError:
 
 def _make_workload(prepared: PreparedTiming, how: TimingOptions) -> tuple[Workload, ShownOptions]:
     """Return the workload that is measured, and the options to be shown."""
-    from archscope import measure
+    from archscope.profile.machine_state import describe_machine
+    from archscope.profile.workload import Workload, calls_in_turn, compile_module, make_optimizer, to_channels_last
     from archscope.record import DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE
 
     module, call = prepared.module, prepared.call
     if how.channels_last:
-        module, call = measure.to_channels_last(module, call)
-    optimizer = measure.make_optimizer(how.optimizer_name, module) if how.train else None
-    calls = measure.calls_in_turn(call, measure.describe_machine(prepared.device).cache)
-    called = measure.compile_module(module) if how.compile else module
+        module, call = to_channels_last(module, call)
+    optimizer = make_optimizer(how.optimizer_name, module) if how.train else None
+    calls = calls_in_turn(call, describe_machine(prepared.device).cache)
+    called = compile_module(module) if how.compile else module
     options: dict[str, object] = {"compile": how.compile, "channels_last": how.channels_last}
     options |= {"optimizer": how.optimizer_name if optimizer is not None else None} if how.train else {}
     grad = not {DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE}.isdisjoint(prepared.report.trace.notes)
-    workload = measure.Workload(called, module, calls, prepared.device, how.train, optimizer, grad)
+    workload = Workload(called, module, calls, prepared.device, how.train, optimizer, grad)
     return workload, tuple(options.items())
 
 

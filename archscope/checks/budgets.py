@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from archscope import units
 from archscope.errors import UsageError
-from archscope.report import Finding, OutlineLine, Report, full_outline, leaf_lines
+from archscope.graph.lines import OutlineLine, leaf_lines
+from archscope.graph.outline import full_outline
+from archscope.report import Finding, Report
 from archscope.units import WrittenFigure
 
 TOP_LAYERS = 3

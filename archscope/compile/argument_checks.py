@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope import constructor_checks
 from archscope.compile.call_limits import MAX_NUMEL
-from archscope.constructor_checks import count_problems
+from archscope.ops import constructor_checks
+from archscope.ops.constructor_checks import count_problems
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import describe_value
 from archscope.trace import LayerConflict, WrongArgument

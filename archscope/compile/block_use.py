@@ -35,7 +35,7 @@ from archscope.compile.runtime_numbers import (
     map_items,
 )
 from archscope.errors import BlockFrame, Problem, Span
-from archscope.shape_errors import Dims, find_shape_problem
+from archscope.ops.shape_errors import Dims, find_shape_problem
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
 from archscope.spec.spec_values import UNKNOWN, SpecValue, is_runtime_number
 from archscope.torch_layers.signatures import torch_layers

@@ -19,7 +19,7 @@ from archscope.compile.graph_tensor import GraphTensor
 from archscope.compile.runtime_numbers import RuntimeNumber
 from archscope.compile.scope import Scope
 from archscope.errors import Problem, Span
-from archscope.shape_errors import intended_sum_shape
+from archscope.ops.shape_errors import intended_sum_shape
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_types import Join, Residual, Step
 from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown

@@ -32,8 +32,8 @@ from archscope.compile.fast_init import FastInitMode
 from archscope.compile.graph_tensor import TensorFunction
 from archscope.compile.layer_classes import Layer, LayerClass
 from archscope.compile.meta_tensors import flatten_tensors
-from archscope.sequence_order import find_order_problem
-from archscope.shape_errors import size_message
+from archscope.ops.sequence_order import find_order_problem
+from archscope.ops.shape_errors import size_message
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.error_text import describe_error, error_help
 from archscope.spec.spec_values import describe_value

@@ -1,11 +1,9 @@
-"""Reference counters: other tools that count the MACs of the same model on the same input.
+"""Reference counters: other tools that count the MACs of the same model on the same input, beside a report.
 
-ModelCall → isolated → fvcore | torchinfo | FlopCounterMode → CounterResult: what was counted in which module, or the
-reason why the tool could not count. A counter leaves nothing changed in the model.
+ModelCall → isolated → fvcore | torchinfo | FlopCounterMode → CounterResult
+Report + CounterResults ─ explain: rows and counts by module (per_module), known causes (causes) → CrossCheck
+
+model_call     the call that is counted; isolation: what a counter leaves changed is restored; run: all counters in turn
+result         what a counter counted in which module, or why it could not count, as plain data without torch
+differences    Difference, Account and CrossCheck. A cause is only given if its arithmetic yields the counter's figure.
 """
-
-from archscope.counters.isolation import isolated
-from archscope.counters.model_call import ModelCall, time_work
-from archscope.counters.run import identity_call, run_counter, run_counters, warm_up_torch
-
-__all__ = ["ModelCall", "identity_call", "isolated", "run_counter", "run_counters", "time_work", "warm_up_torch"]

@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from archscope.cost import FREE_KERNELS
-from archscope.counter_result import CountedOp, CounterResult
 from archscope.counters.model_call import ModelCall, time_work
+from archscope.counters.result import CountedOp, CounterResult
 
 
 def run_flop_counter(call: ModelCall) -> Iterator[CounterResult]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from archscope.counter_result import CountedOp, CounterResult
 from archscope.counters.model_call import ModelCall, UnsupportedCallError, time_work
+from archscope.counters.result import CountedOp, CounterResult
 
 
 def run_fvcore(call: ModelCall) -> Iterator[CounterResult]:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as trees
 
-from archscope.backends import synchronize_all
+from archscope.devices import synchronize_all
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from archscope.counter_result import CounterResult
 from archscope.counters import flop_counter, fvcore, torchinfo
 from archscope.counters.isolation import isolated
 from archscope.counters.model_call import ModelCall, UnsupportedCallError
+from archscope.counters.result import CounterResult
 
 INSTALL_COMMAND = "pip install fvcore torchinfo"
 

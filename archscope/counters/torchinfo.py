@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from archscope.counter_result import CountedOp, CounterResult
 from archscope.counters.model_call import ModelCall, time_work
+from archscope.counters.result import CountedOp, CounterResult
 
 
 def run_torchinfo(call: ModelCall) -> Iterator[CounterResult]:

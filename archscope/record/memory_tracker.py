@@ -15,7 +15,7 @@ from weakref import KeyedRef
 
 import torch
 
-from archscope.backends import AllocatorPeak, backend_of, is_on, leading_device, split_devices, traits_of
+from archscope.devices import AllocatorPeak, backend_of, is_on, leading_device, split_devices, traits_of
 from archscope.record.backward import ACCUMULATE_GRAD, current_node
 from archscope.record.kernel_mode import KernelMode
 from archscope.record.recorder import Recorder

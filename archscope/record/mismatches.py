@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 
 from archscope.errors import first_line
+from archscope.ops.shape_errors import ShapeProblem, size_message
 from archscope.record.user_frame import raising_frame, raising_span, user_span
-from archscope.shape_errors import ShapeProblem, size_message
 from archscope.trace import Failure, LayerConflict, Location, Mismatch, Operand, WrongArgument
 
 FindOperand = Callable[[torch.Tensor], Operand | None]

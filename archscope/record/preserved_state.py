@@ -20,8 +20,8 @@ from torch.autograd import forward_ad
 from torch.backends import opt_einsum
 from torch.utils import _python_dispatch as dispatch
 
-from archscope import backends
-from archscope.backends import GetSetPair, settings
+from archscope import devices
+from archscope.devices import GetSetPair, settings
 from archscope.record.object_state import ObjectState, calls_intercepted, module_changes_watched, preserved_objects
 from archscope.record.restore import run_steps
 
@@ -83,7 +83,7 @@ device_context = torch._GLOBAL_DEVICE_CONTEXT
 def random_states() -> list[GetSetPair]:
     """Return getters and setters of random states: of every device in use, of Python, and of numpy if it is
     imported."""
-    pairs: list[GetSetPair] = [*backends.random_states(), (random.getstate, random.setstate)]
+    pairs: list[GetSetPair] = [*devices.random_states(), (random.getstate, random.setstate)]
     numpy_random = sys.modules.get("numpy.random")  # numpy imports it when it is first used
     if numpy_random is not None:
         pairs.append((numpy_random.get_state, numpy_random.set_state))
@@ -120,7 +120,7 @@ def preserved_settings() -> Iterator[None]:
     """Inside, settings of the process and random states may change; afterwards they are as before."""
     pairs = (
         *PROCESS_SETTINGS,
-        *(pair for kind in backends.BACKENDS if kind != "meta" for pair in autocast_settings(kind)),
+        *(pair for kind in devices.BACKENDS if kind != "meta" for pair in autocast_settings(kind)),
     )
     settings = [(read, restore, read()) for read, restore in pairs]
     states = [(restore, read()) for read, restore in random_states()]

@@ -16,6 +16,7 @@ from torch._ops import OpOverload
 from torch.autograd import forward_ad
 
 from archscope import errors
+from archscope.ops.shape_errors import compare_shapes, find_shape_problem
 from archscope.record.backward import (
     BackwardLog,
     SequenceRange,
@@ -44,7 +45,6 @@ from archscope.record.tensor_registry import TensorRegistry, make_tuple, vmap_ex
 from archscope.record.tensor_trees import as_dims, layout_key, shape_of, tensors_in
 from archscope.record.torch_functions import TorchFunction, describe_function
 from archscope.record.user_frame import user_span
-from archscope.shape_errors import compare_shapes, find_shape_problem
 from archscope.trace import Call, Kernel, LayerConflict, Location, Operand, Row, Value, WrongArgument
 
 PARAMETER_FUNCTION = TorchFunction("parameter", "Parameter", in_place=False, free=True, lowering=None)

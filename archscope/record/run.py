@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.backends import is_out_of_memory, leading_device, split_devices, traits_of
+from archscope.devices import is_out_of_memory, leading_device, split_devices, traits_of
 from archscope.interrupts import comes_from_outside
 from archscope.record.fused_attention import attention_fused_as
 from archscope.record.memory_tracker import make_memory_tracker

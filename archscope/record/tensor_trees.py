@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from archscope.shape_errors import Dims
+from archscope.ops.shape_errors import Dims
 from archscope.trace import Shape
 
 

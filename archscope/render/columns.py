@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from archscope import units
-from archscope.report import FAILS, UNRUN, Finding, OutlineLine, Report, Total, receptive_field, set_text
+from archscope.graph.lines import OutlineLine
+from archscope.report import FAILS, UNRUN, Finding, Report, Total, receptive_field, set_text
 from archscope.trace import Shape
 
 Shorten = Callable[[str, int], str]

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope import units
-from archscope.counter_result import CounterResult
-from archscope.crosscheck import Account, CrossCheck
+from archscope.counters.differences import Account, CrossCheck
+from archscope.counters.result import CounterResult
 from archscope.render.columns import known_count, short_finding
 from archscope.render.json_csv import format_csv
 from archscope.render.table_content import Heading, Sheet, head_phrases, unpriced_phrases

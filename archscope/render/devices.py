@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope import units
-from archscope.measurement import AvailableDevice, Machine
+from archscope.machine import AvailableDevice, Machine
+from archscope.profile.roofline import Ceilings
 from archscope.render.json_csv import format_csv
 from archscope.render.table_content import Heading, Sheet
-from archscope.roofline import Ceilings
 
 CEILINGS_HEADINGS = (
     Heading("path", ""),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope import units
+from archscope.profile.grid import Grid
+from archscope.profile.timing import Timing
 from archscope.render.json_csv import format_csv
 from archscope.render.table_content import Heading, Sheet, format_first_names
 from archscope.render.timings import (
@@ -15,7 +17,6 @@ from archscope.render.timings import (
     format_seconds,
     machine_phrases,
 )
-from archscope.timing import Grid, Timing
 
 GRID_HEADINGS = (
     Heading("path", "dtype"),

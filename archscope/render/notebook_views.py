@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.comparison import Comparison
-from archscope.crosscheck import CrossCheck
+from archscope.counters.differences import CrossCheck
 from archscope.errors import KeywordError, UsageError, did_you_mean
 from archscope.render import comparisons, crosschecks, findings, html, table, table_content
 from archscope.render.columns import COLUMN_NAMES

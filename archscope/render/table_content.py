@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from archscope import units
 from archscope.errors import escape_invisible, escape_one_line
+from archscope.graph import outline
+from archscope.graph.lines import ZERO_TOTAL, OutlineLine, detach_lines, leaf_lines, prune_lines, walk_lines
+from archscope.graph.outline import breakdown, full_outline
 from archscope.render.columns import (
     BREAKDOWN_COLUMNS,
     FLOPS_COLUMNS,
@@ -19,22 +22,7 @@ from archscope.render.columns import (
     line_state,
     set_params_text,
 )
-from archscope.report import (
-    ASSUMED,
-    FAILS,
-    OutlineLine,
-    PricedRow,
-    Report,
-    Total,
-    breakdown,
-    detach_lines,
-    full_outline,
-    leaf_lines,
-    outline,
-    prune_lines,
-    walk_lines,
-)
-from archscope.report.outline_lines import ZERO_TOTAL
+from archscope.report import ASSUMED, FAILS, PricedRow, Report, Total
 
 
 @dataclass(frozen=True)

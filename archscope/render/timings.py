@@ -11,7 +11,10 @@ from dataclasses import replace
 from math import isfinite
 
 from archscope import units
-from archscope.measurement import Samples
+from archscope.graph.lines import OutlineLine, leaf_lines
+from archscope.graph.outline import breakdown
+from archscope.profile.measurement import Samples
+from archscope.profile.timing import Footprint, TimeSum, Timing
 from archscope.render import json_csv
 from archscope.render.columns import Column
 from archscope.render.table_content import (
@@ -23,8 +26,6 @@ from archscope.render.table_content import (
     sort_lines,
     summary_sheet,
 )
-from archscope.report import OutlineLine, breakdown, leaf_lines
-from archscope.timing import Footprint, TimeSum, Timing
 
 DEFAULT_TIMING = ("path", "layer", "output", "time", "of_time", "bound", "best", "roofline")
 DEFAULT_TIMING_BY = ("path", "calls", "macs", "time", "of_time", "bound", "best", "roofline", "rate")

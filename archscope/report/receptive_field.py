@@ -13,6 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil, gcd
 
+from archscope.ops.windows import Window, per_axis
 from archscope.report.receptive_extent import (
     ReceptiveExtent,
     ReceptiveField,
@@ -44,7 +45,6 @@ from archscope.report.receptive_reshape import (
     transposed_field,
 )
 from archscope.report.receptive_windows import receptive_windows, window_and_axes
-from archscope.report.window_sizes import Window, per_axis
 from archscope.trace import Operand, Trace
 
 

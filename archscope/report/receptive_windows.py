@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import gcd
 
-from archscope.report.window_sizes import Window, window_of
+from archscope.ops.windows import Window, window_of
 from archscope.trace import Row
 
 

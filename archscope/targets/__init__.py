@@ -2,7 +2,7 @@
 
 "auto" → "cuda"            (name, shape, dtype) → tensor            "net.py:Net", a live module → TargetModule
 
-devices                devices, dtypes, memory, seeds
+device_options         devices, dtypes, memory, seeds
 inputs                 inputs as users give them → trees of tensors
 unbatched_inputs       an input that was given without its batch
 forward_calls          a module's forward: whether arguments fit it, and their names
@@ -22,7 +22,14 @@ ignored_arguments      arguments that the author's classes accept and never read
 """
 
 from archscope.targets.constructor_calls import ConstructorCall, ConstructorFinder, find_constructor_call
-from archscope.targets.devices import check_free_memory, free_bytes, opened, resolve_device, resolve_dtype, seeded
+from archscope.targets.device_options import (
+    check_free_memory,
+    free_bytes,
+    opened,
+    resolve_device,
+    resolve_dtype,
+    seeded,
+)
 from archscope.targets.forward_calls import (
     check_call_arguments,
     forward_error_help,

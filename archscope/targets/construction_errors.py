@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from archscope.constructor_checks import ArgumentProblem
 from archscope.errors import UsageError
+from archscope.ops.constructor_checks import ArgumentProblem
 from archscope.targets.construction_steps import (
     ConstructionStep,
     construction_steps,

@@ -22,7 +22,7 @@ import torch
 
 from archscope import units
 from archscope.errors import UsageError, did_you_mean
-from archscope.targets.devices import TORCH_DTYPES, check_free_memory
+from archscope.targets.device_options import TORCH_DTYPES, check_free_memory
 
 Shape = tuple[int, ...]
 INPUT_MAPPING_KEYS = frozenset(["shape", "dtype", "low", "high"])

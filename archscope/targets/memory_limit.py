@@ -17,7 +17,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
 from archscope import units
-from archscope.targets.devices import check_free_memory, free_bytes
+from archscope.targets.device_options import check_free_memory, free_bytes
 
 SIZED_FACTORIES = frozenset([torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn])
 """Functions that make a tensor of a given size."""

@@ -27,12 +27,12 @@ import torch
 from torch import nn
 
 from archscope import units
-from archscope.backends import is_out_of_memory, out_of_memory_text
+from archscope.devices import is_out_of_memory, out_of_memory_text
 from archscope.errors import UsageError, did_you_mean
 from archscope.interrupts import INSTALL_FOLDERS, comes_from_outside
 from archscope.spec.catalog import suggest_network
 from archscope.targets.construction_errors import construction_error, import_error, is_construction_error
-from archscope.targets.devices import META_HELP
+from archscope.targets.device_options import META_HELP
 from archscope.targets.forward_calls import call_signature_text
 from archscope.targets.ignored_arguments import relative_path
 from archscope.targets.memory_limit import MemoryLimit

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
-from archscope.constructor_checks import OMIT_ARGUMENT, ArgumentProblem, argument_problems
+from archscope.ops.constructor_checks import OMIT_ARGUMENT, ArgumentProblem, argument_problems
 from archscope.targets.construction_steps import ConstructionStep, current_arguments, expand_kwargs, torch_base_class
 from archscope.targets.layer_arguments import PLACEMENT_ARGUMENTS
 from archscope.targets.quoted_values import quote_value

@@ -19,14 +19,14 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer
 
 from archscope import units
-from archscope.backends import DEVICE_SEPARATOR, leading_device, preserved_generators, split_devices, traits_of
+from archscope.devices import DEVICE_SEPARATOR, leading_device, preserved_generators, split_devices, traits_of
 from archscope.errors import UsageError
 from archscope.record import ModuleContents, walk_modules
 from archscope.record.named_tensors import named_tensors
 from archscope.record.object_state import preserved_objects
 from archscope.record.preserved_state import preserved_state
 from archscope.record.tensor_backup import preserved_tensors
-from archscope.targets.devices import opened, resolve_device, resolve_dtype
+from archscope.targets.device_options import opened, resolve_device, resolve_dtype
 from archscope.targets.inputs import InputPlacement, map_leaves
 from archscope.targets.python_targets import as_module, load_module, make_module
 from archscope.user_warnings import attributed_warnings

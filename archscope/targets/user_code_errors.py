@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from archscope.constructor_checks import format_divisors, is_count
 from archscope.errors import did_you_mean
+from archscope.ops.constructor_checks import format_divisors, is_count
 from archscope.targets.construction_steps import ConstructionStep
 from archscope.targets.forward_calls import call_signature_text
 from archscope.targets.quoted_values import quote_value

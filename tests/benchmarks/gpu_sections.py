@@ -26,13 +26,14 @@ from torch.utils.checkpoint import checkpoint
 import archscope
 from archscope import api
 from archscope.api import summaries
-from archscope.backends import backend_of, quiet_profile
-from archscope.backends.precision import HAS_FP32_PRECISION
 from archscope.compile import build
-from archscope.measure import Workload, make_optimizer, prepared_workload
-from archscope.measure.ceilings import measure_ceilings
-from archscope.measure.cuda_graph import capture_step
-from archscope.measure.rows_cuda import gpu_events, profile_runs, split_overlaps
+from archscope.devices import backend_of, quiet_profile
+from archscope.devices.precision import HAS_FP32_PRECISION
+from archscope.profile.benchmark import prepared_workload
+from archscope.profile.ceilings import measure_ceilings
+from archscope.profile.cuda_graph import capture_step
+from archscope.profile.rows_cuda import gpu_events, profile_runs, split_overlaps
+from archscope.profile.workload import Workload, make_optimizer
 
 DRY = sys.argv[3:] == ["dry"]
 DEVICE = "cpu" if DRY else "cuda"

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import archscope
-from archscope.checks.conflicts.declared_arguments import nearest_divisor
-from archscope.checks.conflicts.layer_changes import window_with_argument
+from archscope.conflicts.declared_arguments import nearest_divisor
+from archscope.conflicts.layer_changes import window_with_argument
+from archscope.ops.windows import Window
 from archscope.report import Finding
-from archscope.report.window_sizes import Window
 
 pytestmark = pytest.mark.moves_rng
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import archscope
-from archscope.checks.conflicts.axis_history import AxisHistory
-from archscope.checks.conflicts.axis_origins import ORIGIN_RULES, OutputAxis, axis_groups, axis_origins
+from archscope.conflicts.axis_history import AxisHistory
+from archscope.conflicts.axis_origins import ORIGIN_RULES, OutputAxis, axis_groups, axis_origins
 from archscope.trace import Operand, Row, Trace, Value
 from archscope.trace_index import TraceIndex
 from tests.record.runs import traced

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archscope.checks.conflicts.axis_history import AxisHistory
+from archscope.conflicts.axis_history import AxisHistory
 from archscope.trace import Location, Mismatch, Operand, Trace
 from archscope.trace_index import TraceIndex
 from tests.record.runs import traced

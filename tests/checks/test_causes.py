@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archscope.checks.conflicts.axis_history import AxisChange
-from archscope.checks.conflicts.causes import (
+from archscope.conflicts.axis_history import AxisChange
+from archscope.conflicts.causes import (
     CAUSE_CLASSES,
     ConflictFacts,
     classify_cause,
@@ -20,8 +20,8 @@ from archscope.checks.conflicts.causes import (
     leftover_rows,
     window_stride,
 )
-from archscope.checks.conflicts.diagnosis import Diagnosis, diagnose_conflicts
-from archscope.checks.conflicts.proposals import SOURCE_ORDER
+from archscope.conflicts.diagnosis import Diagnosis, diagnose_conflicts
+from archscope.fixes.proposals import SOURCE_ORDER
 from archscope.trace import Operand, Row, Value
 from archscope.trace_index import TraceIndex
 from tests.record.runs import recorded

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import archscope
+from archscope.conflicts.messages import find_conflicts
 from archscope.errors import Span
-from archscope.render.conflicts import find_conflicts
 from archscope.report import Finding, Report
 from archscope.trace import Failure, Location, Mismatch, Operand, Value
 from tests.checks.golden import FOLDER, Case, cases, checked, inside, shown

@@ -5,16 +5,9 @@ from __future__ import annotations
 import pytest
 
 from archscope.api.spec_session import SpecSession
-from archscope.checks.conflicts.step_changes import (
-    BlockComparer,
-    LineMap,
-    StepChange,
-    inputs_used,
-    self_joins,
-    ways_to_use,
-)
 from archscope.compile import outline_plan
 from archscope.errors import Span
+from archscope.fixes.step_changes import BlockComparer, LineMap, StepChange, inputs_used, self_joins, ways_to_use
 from archscope.planned_block import PlannedBlock
 
 FILE = "net.yaml"

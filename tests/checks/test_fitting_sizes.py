@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 import archscope
-from archscope.checks.conflicts.axis_names import AxisNames
-from archscope.checks.conflicts.diagnosis import diagnose_conflicts
-from archscope.checks.conflicts.fitting_sizes import FittingSizes
-from archscope.checks.conflicts.sizes_json import sizes_json
-from archscope.checks.conflicts.view_factors import find_view_factors
+from archscope.conflicts.axis_names import AxisNames
+from archscope.conflicts.diagnosis import diagnose_conflicts
+from archscope.conflicts.fitting_sizes import FittingSizes
+from archscope.conflicts.sizes_json import sizes_json
+from archscope.conflicts.view_factors import find_view_factors
 from archscope.report import Finding
 from archscope.trace_index import TraceIndex
 from tests.record.runs import recorded

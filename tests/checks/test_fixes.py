@@ -14,11 +14,11 @@ import pytest
 
 import archscope
 from archscope.api import Repair, compile_plan, repair
-from archscope.checks.conflicts.edit_verdict import EditVerdict
-from archscope.checks.conflicts.fix_search import FixCandidate, search_fixes, select_offered, with_fixes
-from archscope.checks.conflicts.proposals import Proposal
-from archscope.checks.conflicts.step_changes import StepChange
 from archscope.errors import Span
+from archscope.fixes.edit_verdict import EditVerdict
+from archscope.fixes.fix_search import FixCandidate, search_fixes, select_offered, with_fixes
+from archscope.fixes.proposals import Proposal
+from archscope.fixes.step_changes import StepChange
 from archscope.planned_block import PlannedStep
 from archscope.report import Finding, Fix, Report, WalkStep
 from archscope.spec.text_diff import unified_diff

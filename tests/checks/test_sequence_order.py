@@ -12,8 +12,8 @@ from torch import nn
 
 import archscope
 from archscope.errors import SpecError
+from archscope.ops.sequence_order import find_order_problem
 from archscope.report import Finding
-from archscope.sequence_order import find_order_problem
 
 
 class Cross(nn.Module):

@@ -8,8 +8,8 @@ from archscope.api.expected_figures import compiled_net
 from archscope.api.spec_fixes import edited_blocks
 from archscope.api.spec_session import SpecSession
 from archscope.api.summaries import summarize_plan
-from archscope.checks.conflicts.edit_verdict import ConflictScope, EditVerdict, judge_edit, mismatch_scope
-from archscope.checks.conflicts.step_changes import LineMap
+from archscope.fixes.edit_verdict import ConflictScope, EditVerdict, judge_edit, mismatch_scope
+from archscope.fixes.step_changes import LineMap
 from archscope.spec.editable_spec import EditableSpec
 
 FILE = "net.yaml"

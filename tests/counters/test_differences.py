@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.flop_counter import flop_registry
 
 import archscope
-from archscope.crosscheck import Account, CrossCheck
+from archscope.counters.differences import Account, CrossCheck
 
 pytest.importorskip("fvcore.nn")
 pytest.importorskip("torchinfo")

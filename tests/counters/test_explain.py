@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from archscope.counter_result import CountedOp, CounterResult
-from archscope.crosscheck import Account, cross_check
+from archscope.counters.differences import Account
+from archscope.counters.explain import cross_check
+from archscope.counters.result import CountedOp, CounterResult
 from archscope.report import Report
 from tests.sketches import awkward, residual_mnist
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 import archscope
-from archscope.counter_result import CounterResult
-from archscope.counters import ModelCall, run_counter, run_counters
-from archscope.counters.run import COUNTERS, Counter
+from archscope.counters.model_call import ModelCall
+from archscope.counters.result import CounterResult
+from archscope.counters.run import COUNTERS, Counter, run_counter, run_counters
 
 pytest.importorskip("fvcore.nn")
 pytest.importorskip("torchinfo")

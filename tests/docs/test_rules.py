@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from archscope.checks.conflicts.causes import CAUSE_CLASSES
 from archscope.checks.rule import Rule
 from archscope.checks.rules import RULES
+from archscope.conflicts.causes import CAUSE_CLASSES
 from tests.docs.pages import ROOT, blocks, prose
 
 FOLDER = ROOT / "docs" / "rules"

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 
 from archscope.errors import UsageError
-from archscope.measurement import Machine, MachineLoad
+from archscope.machine import Machine, MachineLoad
+from archscope.profile.roofline import BoundKind, Ceilings, RooflinePoint
 from archscope.render import roofline_picture
-from archscope.roofline import BoundKind, Ceilings, RooflinePoint
 
 MACHINE = Machine("cpu", "Test 9000", 4, 2**33, 2**23, "", (("torch", "2.9"),), (("threads", 4),))
 CEILINGS = Ceilings(

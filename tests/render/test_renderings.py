@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from archscope.comparison import compare_reports
-from archscope.counter_result import CountedOp, CounterResult
-from archscope.crosscheck import CrossCheck, cross_check
+from archscope.counters.differences import CrossCheck
+from archscope.counters.explain import cross_check
+from archscope.counters.result import CountedOp, CounterResult
 from archscope.errors import Span
 from archscope.render import (
     comparisons,

@@ -10,8 +10,11 @@ from functools import partial
 import pytest
 
 from archscope.checks.lint import lint
+from archscope.graph import outline
+from archscope.graph.lines import leaf_lines, walk_lines
+from archscope.graph.outline import breakdown, full_outline
 from archscope.render import table, table_content
-from archscope.report import Report, Total, breakdown, full_outline, leaf_lines, outline, walk_lines
+from archscope.report import Report, Total
 from tests.counting import calls_of
 from tests.sketches import Sketch
 

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archscope.report import OutlineLine, Report, Total, breakdown, full_outline, leaf_lines, outline
+from archscope.graph import outline
+from archscope.graph.lines import OutlineLine, leaf_lines
+from archscope.graph.outline import breakdown, full_outline
+from archscope.report import Report, Total
 from tests.sketches import Sketch, awkward, conv, residual, residual_mnist, same, stages, trained
 
 REPORTS = {"mnist": residual_mnist(), "stages": stages(), "awkward": awkward(), "trained": trained()}

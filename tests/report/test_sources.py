@@ -12,8 +12,11 @@ import torch
 from torch import nn
 
 import archscope
+from archscope.graph import outline
+from archscope.graph.lines import OutlineLine, walk_lines
+from archscope.graph.outline import full_outline
 from archscope.render.json_csv import summary_csv
-from archscope.report import OutlineLine, Report, full_outline, outline, walk_lines
+from archscope.report import Report
 
 SPECS = Path(__file__).parents[2] / "specs"
 

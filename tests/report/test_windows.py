@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.report.window_sizes import Window, window_of
+from archscope.ops.windows import Window, window_of
 from archscope.trace import Row
 from tests.record.runs import traced
 

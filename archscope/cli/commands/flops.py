@@ -20,7 +20,7 @@ from archscope.errors import UsageError
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
-    from archscope.crosscheck import CrossCheck
+    from archscope.counters.differences import CrossCheck
     from archscope.render.table_content import TableOptions
     from archscope.report import Report
 

@@ -31,11 +31,12 @@ from archscope.cli.report_text import format_sheet
 from archscope.cli.target_reports import failures_as_document, failures_explained
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
-from archscope.predicted_memory import OPTIMIZERS
+from archscope.profile.predicted_memory import OPTIMIZERS
 
 if TYPE_CHECKING:
+    from archscope.profile.grid import Grid
+    from archscope.profile.timing import Timing
     from archscope.render.table_content import TableOptions
-    from archscope.timing import Grid, Timing
 
 PICTURE_SUFFIXES = (".svg", ".png")
 
@@ -178,7 +179,7 @@ def measure_target(target: str, options: Mapping[str, Any]) -> Timing | Grid:
 
 
 def is_interrupted(found: Timing | Grid) -> bool:
-    from archscope.timing import Grid
+    from archscope.profile.grid import Grid
 
     return found.interrupted if isinstance(found, Grid) else found.measurement.interrupted
 
@@ -197,8 +198,8 @@ def write_picture(found: Any, picture: str) -> None:
 
 
 def format_timing(found: Timing | Grid, table_options: TableOptions, format: str) -> str:
+    from archscope.profile.grid import Grid
     from archscope.render import grids, json_csv, timings
-    from archscope.timing import Grid
 
     if format == "json":
         return json_csv.format_json(found.to_dict())

@@ -1,0 +1,13 @@
+"""Conflicts of shapes: the diagnosis of each mismatch of a run, its cause, and both in words.
+
+TraceIndex → diagnosis   a Diagnosis of each mismatch: its operands, the steps of each since the fork, its cause
+               axis_history, axis_origins   how each axis got its size; axis_names   the names of axes
+               operand_relations    residual, table, pyramid; causes   the class of a cause
+               size_model, fitting_sizes   input sizes at which everything fits
+               uneven_windows       windows that round, crops that do not correct that
+               size_origins, view_factors   sizes as products; sizes_json   all of it as plain data
+               layer_changes, declared_arguments   other arguments of a layer with which shapes would fit
+Failure → refused_calls   why torch rejected a call, as far as its shapes show
+Diagnosis → messages   a Finding with a sentence, the layout of its axes, its steps; help_text   its help
+Expectation → expected_shapes   the steps that made a shape other than the expected one
+"""
