@@ -23,8 +23,8 @@ from archscope.cli import cli
 from archscope.devices.cuda import CUDA_TRAITS
 from archscope.errors import UsageError
 from archscope.machine import Machine, MachineLoad
-from archscope.profile.machine_state import describe_machine
-from archscope.profile.roofline import Ceilings
+from archscope.profiling.machine_state import describe_machine
+from archscope.profiling.roofline import Ceilings
 
 room = importlib.import_module("archscope.api.device_ceilings")
 
@@ -65,7 +65,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def measuring(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Measuring:
     found = Measuring()
-    monkeypatch.setattr(importlib.import_module("archscope.profile.ceilings"), "measure_ceilings", found)
+    monkeypatch.setattr(importlib.import_module("archscope.profiling.ceilings"), "measure_ceilings", found)
     return found
 
 

@@ -45,7 +45,7 @@ LAYERS: dict[str, int] = {
     "comparison": 5,
     "conflicts": 5,
     "counters": 5,
-    "profile": 5,
+    "profiling": 5,
     "render": 6,
     "fixes": 6,
     "api": 7,
@@ -65,7 +65,7 @@ SAME_LAYER_IMPORTS: dict[tuple[str, str], str] = {
     ("record", "devices"): "only devices calls the functions of devices",
     ("targets", "devices"): "only devices calls the functions of devices",
 }
-TORCH_PACKAGES = frozenset({"compile", "counters", "devices", "profile", "record", "targets", "torch_layers"})
+TORCH_PACKAGES = frozenset({"compile", "counters", "devices", "profiling", "record", "targets", "torch_layers"})
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "torch": TORCH_PACKAGES,
     "fvcore": frozenset({"counters"}),
@@ -332,7 +332,7 @@ BAD = [
     (nothing_global, "cost.py", "def f():\n    global seen\n    seen = 1", "global seen"),
     (nothing_global, "cost.py", "seen: dict[str, int] = {}", "an empty container"),
     (has_a_docstring, "cost.py", "PRICE = 1", "no docstring"),
-    (devices_are_used_in_one_package, "profile/sampling.py", "torch.cuda.synchronize()", "torch.cuda outside"),
+    (devices_are_used_in_one_package, "profiling/sampling.py", "torch.cuda.synchronize()", "torch.cuda outside"),
     (devices_are_used_in_one_package, "api.py", "if device.startswith('cuda'): pass", "compares with 'cuda' outside"),
     (devices_are_used_in_one_package, "api.py", "gpu = x.device.type != 'mps'", "compares with 'mps' outside"),
     (devices_are_used_in_one_package, "api.py", "gpu = kind in ('xpu', 'cpu')", "compares with 'xpu' outside"),

@@ -17,7 +17,7 @@ from torch import nn
 import archscope
 from archscope.api import timings
 from archscope.errors import ForwardError, SpecError, UsageError
-from tests.profile.timing_reports import CEILINGS
+from tests.profiling.timing_reports import CEILINGS
 from tests.record.side_effects import SIDE_EFFECTS, SideEffect, SideEffectModel, object_state, process_state
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 import archscope
 from archscope.api import batch_capacity
 from archscope.errors import ForwardError, UsageError
-from archscope.profile.measurement import Samples
+from archscope.profiling.measurement import Samples
 from tests import commands
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
@@ -120,7 +120,7 @@ def test_a_folder_that_is_not_there_is_refused_before_anything_is_measured(optio
 def test_what_does_not_fit_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from archscope import targets
 
-    monkeypatch.setattr(targets.devices, "free_bytes", lambda _: 40 * 1024**2)
+    monkeypatch.setattr(targets.device_options, "free_bytes", lambda _: 40 * 1024**2)
     monkeypatch.setattr(targets, "free_bytes", lambda _: 40 * 1024**2)
     with pytest.raises(UsageError, match="free"):
         archscope.time(LENET, batch=2000, device="cpu", train=True, **QUICK)

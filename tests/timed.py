@@ -7,11 +7,11 @@ from math import fsum
 
 from archscope.devices.cuda import CUDA_TRAITS
 from archscope.machine import Machine, MachineLoad
-from archscope.profile.grid import Grid
-from archscope.profile.measurement import Measurement, RowTimes, Samples
-from archscope.profile.predicted_memory import PredictedMemory
-from archscope.profile.roofline import Ceilings
-from archscope.profile.timing import Footprint, Timing
+from archscope.profiling.grid import Grid
+from archscope.profiling.measurement import Measurement, RowTimes, Samples
+from archscope.profiling.predicted_memory import PredictedMemory
+from archscope.profiling.roofline import Ceilings
+from archscope.profiling.timing import Footprint, Timing
 from archscope.report import Report
 from tests.sketches import awkward, residual_mnist, stages, trained
 

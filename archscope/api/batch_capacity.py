@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from archscope import units
 from archscope.errors import ArchscopeError, UsageError, clear_frames
-from archscope.profile.predicted_memory import PredictedMemory, find_fitting_batch
+from archscope.profiling.predicted_memory import PredictedMemory, find_fitting_batch
 
 if TYPE_CHECKING:
     from archscope.compile import Plan

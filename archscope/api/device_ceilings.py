@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from archscope.api.keyword_checks import validate_keywords
 from archscope.errors import UsageError
-from archscope.profile.roofline import DEVICE_SCHEMA, Ceilings, parse_ceilings
+from archscope.profiling.roofline import DEVICE_SCHEMA, Ceilings, parse_ceilings
 
 if TYPE_CHECKING:
     from archscope.machine import AvailableDevice, Machine
@@ -43,7 +43,7 @@ def device(
     when it is idle. again: measure anew. threads: of the CPU; None leaves torch's setting. Raises UsageError.
     """
     from archscope import targets
-    from archscope.profile.machine_state import describe_machine, with_settings
+    from archscope.profiling.machine_state import describe_machine, with_settings
     from archscope.render import devices, notebook_views
 
     progress, place = progress or (lambda _: None), targets.opened(name)
@@ -96,14 +96,14 @@ def warn_unused_gpu(place: str) -> None:
 
 
 def measure_device(place: str, progress: Progress) -> Ceilings:
-    from archscope.profile.ceilings import measure_ceilings
+    from archscope.profiling.ceilings import measure_ceilings
 
     return measure_ceilings(place, on_progress=lambda what: progress(f"{place}: measuring {what}"))
 
 
 def is_machine_quiet(ceilings: Ceilings) -> bool:
     """Return whether other processes leave the machine idle at the moment."""
-    from archscope.profile.machine_state import start_probe
+    from archscope.profiling.machine_state import start_probe
 
     probe = start_probe(ceilings.machine.device)
     time.sleep(LOAD_SAMPLE_SECONDS)

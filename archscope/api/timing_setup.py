@@ -21,10 +21,10 @@ from archscope.api.summaries import (
     summarize_target,
 )
 from archscope.errors import ForwardError, Problem, Span, UsageError
-from archscope.profile.predicted_memory import PredictedMemory, predict_memory
+from archscope.profiling.predicted_memory import PredictedMemory, predict_memory
 
 if TYPE_CHECKING:
-    from archscope.profile.rows_cpu import CallRowMap
+    from archscope.profiling.rows_cpu import CallRowMap
     from archscope.report import Report
     from archscope.targets import TargetModule
 
@@ -88,7 +88,7 @@ def prepared_timing(
     """Yield the target, ready to be measured, with the settings applied. Raises SpecError, UsageError, ForwardError."""
     from archscope import targets
     from archscope.devices import traits_of
-    from archscope.profile.machine_state import with_settings
+    from archscope.profiling.machine_state import with_settings
 
     place = targets.resolve_device(device)
     if how.tf32 is not None and not traits_of(place).tf32:
@@ -204,7 +204,7 @@ class RowMapHolder:
         self.row_map: CallRowMap | None = None
 
     def attach(self, recorder: Any) -> CallRowMap:
-        from archscope.profile.rows_cpu import CallRowMap
+        from archscope.profiling.rows_cpu import CallRowMap
 
         self.row_map = CallRowMap(recorder)
         return self.row_map

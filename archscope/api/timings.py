@@ -20,13 +20,13 @@ from archscope.api.option_parsing import parse_option, parse_options
 from archscope.api.rerun import with_request
 from archscope.api.timing_setup import PreparedTiming, ShareProgress, TimingOptions, prepared_timing
 from archscope.errors import ArchscopeError, ForwardError, Problem, Span, UsageError, clear_frames, did_you_mean
-from archscope.profile.grid import Grid
-from archscope.profile.measurement import Measurement
-from archscope.profile.predicted_memory import OPTIMIZERS, PredictedMemory, predict_memory
-from archscope.profile.timing import Footprint, Timing
+from archscope.profiling.grid import Grid
+from archscope.profiling.measurement import Measurement
+from archscope.profiling.predicted_memory import OPTIMIZERS, PredictedMemory, predict_memory
+from archscope.profiling.timing import Footprint, Timing
 
 if TYPE_CHECKING:
-    from archscope.profile.workload import Workload
+    from archscope.profiling.workload import Workload
     from archscope.report import Report
 
 ShownOptions = tuple[tuple[str, object], ...]
@@ -139,7 +139,7 @@ def _parse_timing_options(options: Mapping[str, Any]) -> TimingOptions:
 
 # ------------------------------------------------------------ measured
 def _time_prepared(prepared: PreparedTiming, how: TimingOptions) -> Timing:
-    from archscope.profile.machine_state import describe_machine
+    from archscope.profiling.machine_state import describe_machine
     from archscope.render import notebook_views, timings
 
     predicted = predict_memory(prepared.report.trace, optimizer=how.optimizer_name)
@@ -172,8 +172,8 @@ def _measure_prepared(prepared: PreparedTiming, how: TimingOptions) -> tuple[Mea
     ForwardError if the module fails.
     """
     from archscope import targets
-    from archscope.profile.benchmark import measure_workload, prepared_workload
-    from archscope.profile.workload import StepError, time_first_call
+    from archscope.profiling.benchmark import measure_workload, prepared_workload
+    from archscope.profiling.workload import StepError, time_first_call
 
     workload, options = _make_workload(prepared, how)
     tally = prepared.row_map if how.rows and not how.compile else None
@@ -200,8 +200,8 @@ def _timing_error(error: BaseException, report: Report) -> ForwardError:
 
 def _make_workload(prepared: PreparedTiming, how: TimingOptions) -> tuple[Workload, ShownOptions]:
     """Return the workload that is measured, and the options to be shown."""
-    from archscope.profile.machine_state import describe_machine
-    from archscope.profile.workload import Workload, calls_in_turn, compile_module, make_optimizer, to_channels_last
+    from archscope.profiling.machine_state import describe_machine
+    from archscope.profiling.workload import Workload, calls_in_turn, compile_module, make_optimizer, to_channels_last
     from archscope.record import DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE
 
     module, call = prepared.module, prepared.call

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from archscope import units
 from archscope.machine import AvailableDevice, Machine
-from archscope.profile.roofline import Ceilings
+from archscope.profiling.roofline import Ceilings
 from archscope.render.json_csv import format_csv
 from archscope.render.table_content import Heading, Sheet
 

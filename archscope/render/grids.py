@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope import units
-from archscope.profile.grid import Grid
-from archscope.profile.timing import Timing
+from archscope.profiling.grid import Grid
+from archscope.profiling.timing import Timing
 from archscope.render.json_csv import format_csv
 from archscope.render.table_content import Heading, Sheet, format_first_names
 from archscope.render.timings import (

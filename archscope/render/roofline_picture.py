@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope import units
 from archscope.errors import UsageError, escape_one_line
-from archscope.profile.roofline import BoundKind, Ceilings, RooflineGroup, RooflinePoint, group_by_bound
+from archscope.profiling.roofline import BoundKind, Ceilings, RooflineGroup, RooflinePoint, group_by_bound
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

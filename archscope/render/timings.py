@@ -13,8 +13,8 @@ from math import isfinite
 from archscope import units
 from archscope.graph.lines import OutlineLine, leaf_lines
 from archscope.graph.outline import breakdown
-from archscope.profile.measurement import Samples
-from archscope.profile.timing import Footprint, TimeSum, Timing
+from archscope.profiling.measurement import Samples
+from archscope.profiling.timing import Footprint, TimeSum, Timing
 from archscope.render import json_csv
 from archscope.render.columns import Column
 from archscope.render.table_content import (

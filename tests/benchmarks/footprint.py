@@ -21,9 +21,9 @@ from targets import TARGETS
 from archscope import api
 from archscope.api import summaries
 from archscope.compile import build
-from archscope.profile.peak_memory import peak_bytes
-from archscope.profile.predicted_memory import PredictedMemory, predict_memory
-from archscope.profile.workload import Workload, make_optimizer
+from archscope.profiling.peak_memory import peak_bytes
+from archscope.profiling.predicted_memory import PredictedMemory, predict_memory
+from archscope.profiling.workload import Workload, make_optimizer
 
 MODELS = ("resnet18", "resnet50", "densenet121", "vit_b_16", "gpt2", "unet")
 HEADERS = ("model", "batch", "mode", "predicted MB", "measured MB", "on top", "in all", "the peak stands at")

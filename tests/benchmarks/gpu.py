@@ -29,7 +29,7 @@ SECTIONS = Path(__file__).with_name("gpu_sections.py")
 MODELS = ("resnet50", "gpt2", "vit_b_16", "lstm", "unet")
 FLOAT, HALF = "float32", "bfloat16"
 CUDA_TESTS = [
-    f"tests/profile/test_{name}.py" for name in ("kernels", "graphs", "clocks", "machine", "memory", "ceilings")
+    f"tests/profiling/test_{name}.py" for name in ("kernels", "graphs", "clocks", "machine", "memory", "ceilings")
 ]
 SUSPICIONS = ("precision", "capture", "devices", "kernels", "memory", "reentrant", "compiled", "profiler_stays")
 

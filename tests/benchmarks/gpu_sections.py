@@ -29,11 +29,11 @@ from archscope.api import summaries
 from archscope.compile import build
 from archscope.devices import backend_of, quiet_profile
 from archscope.devices.precision import HAS_FP32_PRECISION
-from archscope.profile.benchmark import prepared_workload
-from archscope.profile.ceilings import measure_ceilings
-from archscope.profile.cuda_graph import capture_step
-from archscope.profile.rows_cuda import gpu_events, profile_runs, split_overlaps
-from archscope.profile.workload import Workload, make_optimizer
+from archscope.profiling.benchmark import prepared_workload
+from archscope.profiling.ceilings import measure_ceilings
+from archscope.profiling.cuda_graph import capture_step
+from archscope.profiling.rows_cuda import gpu_events, profile_runs, split_overlaps
+from archscope.profiling.workload import Workload, make_optimizer
 
 DRY = sys.argv[3:] == ["dry"]
 DEVICE = "cpu" if DRY else "cuda"

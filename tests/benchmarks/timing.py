@@ -35,7 +35,7 @@ import archscope
 from archscope import api
 from archscope.api import summaries
 from archscope.compile import build
-from archscope.profile.rows_cuda import RUNTIME_PREFIXES
+from archscope.profiling.rows_cuda import RUNTIME_PREFIXES
 
 MODELS = ("resnet50", "vit_b_16", "gpt2", "unet", "lstm")
 PROFILED = 5

@@ -17,10 +17,10 @@ from archscope import devices, targets
 from archscope.cli import cli
 from archscope.devices.cuda import CudaBackend
 from archscope.errors import UsageError
-from archscope.profile import benchmark
-from archscope.profile.benchmark import measure_workload, prepared_workload
-from archscope.profile.rows_cuda import CallLabels, KernelTimes
-from archscope.profile.workload import Workload, make_optimizer
+from archscope.profiling import benchmark
+from archscope.profiling.benchmark import measure_workload, prepared_workload
+from archscope.profiling.rows_cuda import CallLabels, KernelTimes
+from archscope.profiling.workload import Workload, make_optimizer
 from archscope.record import record_module
 from tests.devices.fakes import FakeGpu, pretending
 

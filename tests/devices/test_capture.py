@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from archscope.devices.cuda import WARMUP_STEPS, CudaBackend
-from archscope.profile.cuda_graph import capture_step
-from archscope.profile.workload import Workload
+from archscope.profiling.cuda_graph import capture_step
+from archscope.profiling.workload import Workload
 
 pytestmark = pytest.mark.moves_rng
 

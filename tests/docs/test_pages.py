@@ -22,7 +22,7 @@ from archscope.cli import cli
 from archscope.cost import FORMULAS
 from archscope.errors import SpecError
 from archscope.machine import MachineLoad
-from archscope.profile.roofline import Ceilings
+from archscope.profiling.roofline import Ceilings
 from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS
 from archscope.spec.parse_data import CHECK_KEYS, FORMS, MODIFIERS, PRESERVES, RESERVED
 from tests.docs import picture

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import archscope
-from archscope.profile.predicted_memory import PredictedMemory, predict_memory
+from archscope.profiling.predicted_memory import PredictedMemory, predict_memory
 from archscope.record import fused_attention as fusing
 from archscope.record import record_module
 from archscope.record.fused_attention import has_fused_kernel

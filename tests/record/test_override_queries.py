@@ -20,7 +20,7 @@ from torch.overrides import (
 
 import archscope
 from archscope.errors import ForwardError
-from archscope.profile.rows_cpu import time_run
+from archscope.profiling.rows_cpu import time_run
 from tests.record.operations import FunctionModule
 from tests.record.runs import total, traced
 

@@ -13,7 +13,7 @@ import pytest
 
 from archscope.errors import UsageError
 from archscope.machine import Machine, MachineLoad
-from archscope.profile.roofline import BoundKind, Ceilings, RooflinePoint
+from archscope.profiling.roofline import BoundKind, Ceilings, RooflinePoint
 from archscope.render import roofline_picture
 
 MACHINE = Machine("cpu", "Test 9000", 4, 2**33, 2**23, "", (("torch", "2.9"),), (("threads", 4),))

@@ -14,7 +14,7 @@ from archscope.cli.report_text import format_sheet
 from archscope.cli.wording import reword
 
 if TYPE_CHECKING:
-    from archscope.profile.roofline import Ceilings
+    from archscope.profiling.roofline import Ceilings
 
 DEVICE_FORMATS = ("table", "markdown", "csv", "json")
 

@@ -31,11 +31,11 @@ from archscope.cli.report_text import format_sheet
 from archscope.cli.target_reports import failures_as_document, failures_explained
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
-from archscope.profile.predicted_memory import OPTIMIZERS
+from archscope.profiling.predicted_memory import OPTIMIZERS
 
 if TYPE_CHECKING:
-    from archscope.profile.grid import Grid
-    from archscope.profile.timing import Timing
+    from archscope.profiling.grid import Grid
+    from archscope.profiling.timing import Timing
     from archscope.render.table_content import TableOptions
 
 PICTURE_SUFFIXES = (".svg", ".png")
@@ -179,7 +179,7 @@ def measure_target(target: str, options: Mapping[str, Any]) -> Timing | Grid:
 
 
 def is_interrupted(found: Timing | Grid) -> bool:
-    from archscope.profile.grid import Grid
+    from archscope.profiling.grid import Grid
 
     return found.interrupted if isinstance(found, Grid) else found.measurement.interrupted
 
@@ -198,7 +198,7 @@ def write_picture(found: Any, picture: str) -> None:
 
 
 def format_timing(found: Timing | Grid, table_options: TableOptions, format: str) -> str:
-    from archscope.profile.grid import Grid
+    from archscope.profiling.grid import Grid
     from archscope.render import grids, json_csv, timings
 
     if format == "json":

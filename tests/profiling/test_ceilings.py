@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from archscope.profile import ceilings
-from archscope.profile.ceilings import measure_ceilings
-from archscope.profile.roofline import TF32_DTYPE, parse_ceilings
+from archscope.profiling import ceilings
+from archscope.profiling.ceilings import measure_ceilings
+from archscope.profiling.roofline import TF32_DTYPE, parse_ceilings
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 

@@ -16,8 +16,8 @@ from functools import cached_property
 import torch
 
 from archscope.devices import Backend, Clock, backend_of
-from archscope.profile.machine_state import describe_machine, start_probe, with_settings
-from archscope.profile.roofline import TF32_DTYPE, Ceilings
+from archscope.profiling.machine_state import describe_machine, start_probe, with_settings
+from archscope.profiling.roofline import TF32_DTYPE, Ceilings
 
 Action = Callable[[], object]
 OnProgress = Callable[[str], object]

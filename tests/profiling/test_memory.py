@@ -11,10 +11,10 @@ from torch import nn
 from archscope.api.spec_loading import build, compile_plan
 from archscope.api.summaries import example_inputs, summarize_plan
 from archscope.devices.cpu import highest_sum
-from archscope.profile.peak_memory import peak_bytes
-from archscope.profile.predicted_memory import PredictedMemory, predict_memory
-from archscope.profile.workload import Workload, make_optimizer
-from tests.profile.test_predicted_memory import CASES, Case, batch, remembered
+from archscope.profiling.peak_memory import peak_bytes
+from archscope.profiling.predicted_memory import PredictedMemory, predict_memory
+from archscope.profiling.workload import Workload, make_optimizer
+from tests.profiling.test_predicted_memory import CASES, Case, batch, remembered
 
 pytestmark = pytest.mark.moves_rng
 

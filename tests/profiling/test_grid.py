@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from archscope.profile.grid import Grid
+from archscope.profiling.grid import Grid
 from archscope.report import ReportViews
-from tests.profile.timing_reports import Net, timing
+from tests.profiling.timing_reports import Net, timing
 
 
 def cell(batch: int, **more: Any) -> Any:

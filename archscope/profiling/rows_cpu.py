@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
-from archscope.profile.measurement import RowTimes
+from archscope.profiling.measurement import RowTimes
 from archscope.record import Recorder
 from archscope.record.backward import SequenceRange, graph_nodes, loss_of, next_sequence_number, range_index
 from archscope.record.override_queries import FunctionMode, override_queries_patched

@@ -18,8 +18,8 @@ import torch
 from torch._C._autograd import DeviceType
 
 from archscope.devices import Backend, quiet_profile
-from archscope.profile.measurement import RowTimes
-from archscope.profile.rows_cpu import NO_ROW, CallRowMap, match_calls
+from archscope.profiling.measurement import RowTimes
+from archscope.profiling.rows_cpu import NO_ROW, CallRowMap, match_calls
 from archscope.record.backward import SequenceRange, next_sequence_number, range_index
 from archscope.record.override_queries import FunctionMode, override_queries_patched
 

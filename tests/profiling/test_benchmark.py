@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from archscope.devices.cpu import CpuBackend
-from archscope.profile import benchmark
-from archscope.profile.benchmark import measure_workload, prepared_workload
-from archscope.profile.measurement import Measurement
-from archscope.profile.workload import StepError, Workload, make_optimizer
+from archscope.profiling import benchmark
+from archscope.profiling.benchmark import measure_workload, prepared_workload
+from archscope.profiling.measurement import Measurement
+from archscope.profiling.workload import StepError, Workload, make_optimizer
 from archscope.record.tensor_backup import preserved_tensors
 from tests.devices.fakes import pretending
-from tests.profile.timed import noted
+from tests.profiling.timed import noted
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 

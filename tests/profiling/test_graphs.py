@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.profile.benchmark import prepared_workload
-from archscope.profile.cuda_graph import capture_step
-from archscope.profile.workload import Workload, make_optimizer
+from archscope.profiling.benchmark import prepared_workload
+from archscope.profiling.cuda_graph import capture_step
+from archscope.profiling.workload import Workload, make_optimizer
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archscope.machine import Machine, MachineLoad
-from archscope.profile.roofline import (
+from archscope.profiling.roofline import (
     TF32_DTYPE,
     BoundKind,
     Ceilings,

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 
 from archscope.devices import Clock, backend_of, is_on, is_profiler_active
-from archscope.profile.cuda_graph import capture_step
-from archscope.profile.machine_state import describe_machine, start_probe
-from archscope.profile.measurement import Measurement, Samples
-from archscope.profile.peak_memory import peak_bytes
-from archscope.profile.rows_cpu import CallRowMap, TimedRun, row_times, time_run
-from archscope.profile.rows_cuda import ProfiledRun, kernel_row_times, profile_runs
-from archscope.profile.sampling import CollectedSamples, OnRound, collect_samples
-from archscope.profile.workload import STEP_PARTS, Workload
+from archscope.profiling.cuda_graph import capture_step
+from archscope.profiling.machine_state import describe_machine, start_probe
+from archscope.profiling.measurement import Measurement, Samples
+from archscope.profiling.peak_memory import peak_bytes
+from archscope.profiling.rows_cpu import CallRowMap, TimedRun, row_times, time_run
+from archscope.profiling.rows_cuda import ProfiledRun, kernel_row_times, profile_runs
+from archscope.profiling.sampling import CollectedSamples, OnRound, collect_samples
+from archscope.profiling.workload import STEP_PARTS, Workload
 from archscope.record import ModuleContents, walk_modules
 from archscope.record.named_tensors import named_tensors
 from archscope.record.object_state import preserved_objects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.profile.timing import Timing
+from archscope.profiling.timing import Timing
 from archscope.report import ReportViews
 
 

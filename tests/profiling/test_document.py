@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from archscope.machine import MachineLoad
-from archscope.profile.measurement import Samples
-from archscope.profile.predicted_memory import PredictedMemory
-from archscope.profile.timing import Footprint
+from archscope.profiling.measurement import Samples
+from archscope.profiling.predicted_memory import PredictedMemory
+from archscope.profiling.timing import Footprint
 from archscope.report import Report
-from tests.profile.timing_reports import CEILINGS, Net, measured, timing
+from tests.profiling.timing_reports import CEILINGS, Net, measured, timing
 
 MEMORY = PredictedMemory(400, 8, 80, 400, 800, 160, 2000, 1, backward=False)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archscope.profile.fusion import FUSIBLE_ELEMENTWISE, FUSIBLE_NORMS, FusibleRows, find_fusible, fusion_savings
+from archscope.profiling.fusion import FUSIBLE_ELEMENTWISE, FUSIBLE_NORMS, FusibleRows, find_fusible, fusion_savings
 from archscope.report import Report
-from tests.profile.timing_reports import CEILINGS, Net, timing
+from tests.profiling.timing_reports import CEILINGS, Net, timing
 from tests.sketches import residual_mnist
 
 IMAGE = (1, 2, 4, 4)

@@ -15,11 +15,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archscope import targets
-from archscope.profile import rows_cpu
-from archscope.profile.benchmark import prepared_workload
-from archscope.profile.measurement import RowTimes
-from archscope.profile.rows_cpu import CallRowMap, TimedRun, row_times, time_run
-from archscope.profile.workload import Workload
+from archscope.profiling import rows_cpu
+from archscope.profiling.benchmark import prepared_workload
+from archscope.profiling.measurement import RowTimes
+from archscope.profiling.rows_cpu import CallRowMap, TimedRun, row_times, time_run
+from archscope.profiling.workload import Workload
 from archscope.record import record_module
 from archscope.trace import Trace
 

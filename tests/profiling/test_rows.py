@@ -17,9 +17,9 @@ from archscope import targets
 from archscope.api.spec_loading import compile_plan
 from archscope.api.summaries import device_and_dtype, example_inputs, summarize_plan
 from archscope.compile import build
-from archscope.profile import rows_cpu
-from archscope.profile.benchmark import prepared_workload
-from archscope.profile.rows_cpu import (
+from archscope.profiling import rows_cpu
+from archscope.profiling.benchmark import prepared_workload
+from archscope.profiling.rows_cpu import (
     NO_ROW,
     CallRowMap,
     TimedRun,
@@ -29,8 +29,8 @@ from archscope.profile.rows_cpu import (
     row_times,
     time_run,
 )
-from archscope.profile.workload import Workload
-from tests.profile.models import (
+from archscope.profiling.workload import Workload
+from tests.profiling.models import (
     MODELS,
     Borrowing,
     Changeable,
@@ -42,7 +42,7 @@ from tests.profile.models import (
     scripted,
     x,
 )
-from tests.profile.timed import noted, ticks, timed
+from tests.profiling.timed import noted, ticks, timed
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.machine import Machine, MachineLoad
-from archscope.profile.measurement import Measurement, RowTimes, Samples
-from archscope.profile.roofline import TF32_DTYPE, Ceilings
-from archscope.profile.timing import Timing
+from archscope.profiling.measurement import Measurement, RowTimes, Samples
+from archscope.profiling.roofline import TF32_DTYPE, Ceilings
+from archscope.profiling.timing import Timing
 from archscope.report import Report
 from archscope.trace import Kernel, Operand, Shape
 from tests.sketches import Sketch

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from archscope.devices import Clock
-from archscope.profile.measurement import Samples
+from archscope.profiling.measurement import Samples
 
 RunCase = Callable[[], object]
 OnRound = Callable[[float], object]

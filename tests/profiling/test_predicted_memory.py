@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from archscope.api.spec_loading import compile_plan
 from archscope.api.summaries import summarize_plan
 from archscope.devices.cuda import CUDA_TRAITS
-from archscope.profile.predicted_memory import PredictedMemory, find_fitting_batch, predict_memory, round_to_granule
+from archscope.profiling.predicted_memory import PredictedMemory, find_fitting_batch, predict_memory, round_to_granule
 from archscope.record import record_module
 from archscope.trace import Allocation, Failure, KernelEvent, Trace
 from tests.record.runs import Holds

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from archscope.devices import precision
-from archscope.profile.machine_state import LoadProbe, describe_machine, start_probe, with_settings
+from archscope.profiling.machine_state import LoadProbe, describe_machine, start_probe, with_settings
 
-machine_module = importlib.import_module("archscope.profile.machine_state")
+machine_module = importlib.import_module("archscope.profiling.machine_state")
 processor = importlib.import_module("archscope.devices.processor")
 
 

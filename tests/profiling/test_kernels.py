@@ -19,10 +19,10 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.devices import backend_of
 from archscope.devices.profiler import quiet_profile
-from archscope.profile import rows_cuda
-from archscope.profile.benchmark import prepared_workload
-from archscope.profile.rows_cpu import NO_ROW, CallRowMap
-from archscope.profile.rows_cuda import (
+from archscope.profiling import rows_cuda
+from archscope.profiling.benchmark import prepared_workload
+from archscope.profiling.rows_cpu import NO_ROW, CallRowMap
+from archscope.profiling.rows_cuda import (
     ENGINE_EVENT_PREFIX,
     LABEL_PREFIX,
     RUN_PREFIX,
@@ -37,10 +37,10 @@ from archscope.profile.rows_cuda import (
     profile_runs,
     split_overlaps,
 )
-from archscope.profile.workload import Workload
+from archscope.profiling.workload import Workload
 from tests.devices.fakes import FakeGpu
-from tests.profile.models import MODELS
-from tests.profile.timed import noted, ticks
+from tests.profiling.models import MODELS
+from tests.profiling.timed import noted, ticks
 
 pytestmark = [pytest.mark.moves_rng, pytest.mark.filterwarnings("ignore:::torch")]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archscope.profile.measurement import Samples
+from archscope.profiling.measurement import Samples
 
 if TYPE_CHECKING:
-    from archscope.profile.timing import Footprint, TimedRow, Timing
+    from archscope.profiling.timing import Footprint, TimedRow, Timing
 
 JsonDict = dict[str, Any]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from archscope.errors import UsageError
-from archscope.profile.cuda_graph import make_capturable
-from archscope.profile.predicted_memory import OPTIMIZERS
-from archscope.profile.workload import (
+from archscope.profiling.cuda_graph import make_capturable
+from archscope.profiling.predicted_memory import OPTIMIZERS
+from archscope.profiling.workload import (
     OPTIMIZER_MAKERS,
     StepError,
     Workload,

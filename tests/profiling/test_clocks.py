@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from archscope.devices import backend_of
 from archscope.devices.cpu import HostClock
 from archscope.devices.cuda import CudaClock
-from archscope.profile.measurement import Samples
+from archscope.profiling.measurement import Samples
 
 seconds = st.lists(st.integers(1, 10**9).map(lambda n: n / 2**20), min_size=1, max_size=40)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from archscope.devices import backend_of
 from archscope.errors import first_line
-from archscope.profile.workload import StepError, Workload
+from archscope.profiling.workload import StepError, Workload
 
 
 def capture_step(workload: Workload) -> tuple[Callable[[], object] | None, str]:

@@ -12,11 +12,11 @@ from math import fsum
 from typing import Any
 
 from archscope.machine import DeviceTraits
-from archscope.profile.fusion import FusibleRows, find_fusible
-from archscope.profile.measurement import Measurement, RowTimes, Samples
-from archscope.profile.predicted_memory import OPTIMIZERS, PredictedMemory, trained_param_sizes
-from archscope.profile.roofline import TF32_DTYPE, Bound, BoundKind, Ceilings, RooflinePoint, compute_bound
-from archscope.profile.timing_document import timing_document
+from archscope.profiling.fusion import FusibleRows, find_fusible
+from archscope.profiling.measurement import Measurement, RowTimes, Samples
+from archscope.profiling.predicted_memory import OPTIMIZERS, PredictedMemory, trained_param_sizes
+from archscope.profiling.roofline import TF32_DTYPE, Bound, BoundKind, Ceilings, RooflinePoint, compute_bound
+from archscope.profiling.timing_document import timing_document
 from archscope.report import PricedRow, Report, ReportViews, Total
 from archscope.trace import Row
 

@@ -8,8 +8,8 @@ from itertools import chain, cycle, repeat
 
 import pytest
 
-from archscope.profile import sampling
-from archscope.profile.sampling import MIN_CERTAIN_ROUNDS, MIN_ROUNDS, collect_samples, is_certain, time_case, warm_up
+from archscope.profiling import sampling
+from archscope.profiling.sampling import MIN_CERTAIN_ROUNDS, MIN_ROUNDS, collect_samples, is_certain, time_case, warm_up
 
 
 class FakeClock:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from archscope.graph import outline
 from archscope.graph.lines import leaf_lines
-from archscope.profile.measurement import Samples
-from archscope.profile.timing import TimeSum, Timing, sum_times
+from archscope.profiling.measurement import Samples
+from archscope.profiling.timing import TimeSum, Timing, sum_times
 from archscope.report import Report
-from tests.profile.timing_reports import CEILINGS, TF32_CEILINGS, Net, timing
+from tests.profiling.timing_reports import CEILINGS, TF32_CEILINGS, Net, timing
 from tests.sketches import awkward, residual_mnist, stages, trained
 
 REPORTS = {"mnist": residual_mnist(), "stages": stages(), "awkward": awkward(), "trained": trained()}
