@@ -1,4 +1,5 @@
-"""The index of a trace: which rows make and read each value of its forward pass, and what depends on what.
+"""The index of a trace: which rows make and read each value of its forward pass, what depends on what, and which rows
+fail or depend on one that fails (Soundness).
 
     Trace → TraceIndex ─ makers, readers(id), activations(row), descendants(rows), calls_around(call) ─→ rows, calls
 
@@ -198,3 +199,32 @@ def merge_ranges(spans: Iterable[range]) -> range:
 def is_in_place(row: Row) -> bool:
     """Return whether a row writes into a tensor that it reads."""
     return row.short_name == "setitem" or row.short_name.endswith("_")
+
+
+FAILS, ASSUMED, UNRUN = "fails", "assumed", "not run"
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """The indexes of the rows that fail, and of those whose sizes are assumed. runs: True if nothing failed."""
+
+    runs: bool
+    failing: Collection[int] = frozenset()
+    assumed: Collection[int] = frozenset()
+
+    def of(self, rows: Iterable[int]) -> str:
+        """Return `fails` if one of these rows fails, `assumed` if one depends on a failing row, else ""."""
+        found = set(rows)
+        if not found.isdisjoint(self.failing):
+            return FAILS
+        return "" if found.isdisjoint(self.assumed) else ASSUMED
+
+
+def soundness(index: TraceIndex) -> Soundness:
+    """Return the failing and assumed rows of a run. A failed backward pass does not count."""
+    trace = index.trace
+    failed = trace.failure is not None and not trace.failure.backward
+    failing = frozenset(mismatch.row for mismatch in trace.mismatches)
+    if not failing:
+        return Soundness(not failed)
+    return Soundness(False, failing, index.descendants(failing) - failing)

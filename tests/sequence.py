@@ -19,8 +19,8 @@ from torch import Tensor, nn
 import archscope
 from archscope.record.backward import loss_of
 from archscope.record.kernel_mode import KernelMode
+from archscope.record.op_call import tensors_in
 from archscope.record.override_queries import fast_path_disabled
-from archscope.record.tensor_trees import tensors_in
 
 Made = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
 Ran = tuple[str, tuple[object, ...], tuple[object, ...]]

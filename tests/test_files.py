@@ -12,7 +12,7 @@ import pytest
 
 from archscope import api
 from archscope.api import repairs as looking
-from archscope.cli import output_files
+from archscope.cli import output as cli_output
 from archscope.errors import UsageError
 from archscope.spec import folders
 from tests.commands import run
@@ -165,7 +165,7 @@ def test_no_file_is_mended_where_one_of_them_has_changed(monkeypatch: pytest.Mon
 def test_a_change_at_the_last_moment_is_seen(folder: Path) -> None:
     Path("a").write_text("theirs")
     with pytest.raises(UsageError, match="a has changed since it was checked"):
-        output_files.write_atomically(Path("a"), "ours", instead_of=b"what was there")
+        cli_output.write_atomically(Path("a"), "ours", instead_of=b"what was there")
     assert texts(folder) == {"a": "theirs"}
 
 
@@ -186,8 +186,8 @@ def test_a_file_that_cannot_be_given_back_to_its_owner_is_written_in_place(
     path = Path("a")
     path.write_text("old")
     node = path.stat().st_ino
-    monkeypatch.setattr(output_files, "try_copy_owner_and_mode", lambda *_: False)
-    output_files.write_atomically(path, "new")
+    monkeypatch.setattr(cli_output, "try_copy_owner_and_mode", lambda *_: False)
+    cli_output.write_atomically(path, "new")
     assert (path.read_text(), path.stat().st_ino, os.listdir()) == ("new", node, ["a"])
 
 

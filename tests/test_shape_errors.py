@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from archscope.compile.block_use import CHECKED_FIRST
 from archscope.ops.shape_errors import SHAPE_CHECKS, Dims, ShapeProblem, find_shape_problem
-from archscope.record.tensor_trees import as_dims
+from archscope.record.op_call import as_dims
 from archscope.trace import WrongArgument
 from tests.record.runs import recorded
 

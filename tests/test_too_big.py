@@ -14,7 +14,7 @@ from torch import nn
 
 import archscope
 from archscope.cli import cli
-from archscope.devices import processor
+from archscope.devices import cpu
 from archscope.errors import UsageError
 
 pytestmark = pytest.mark.moves_rng
@@ -28,7 +28,7 @@ SPECS = {
 
 @pytest.fixture(autouse=True)
 def _little_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(processor, "free_bytes", lambda: FREE)
+    monkeypatch.setattr(cpu, "free_bytes", lambda: FREE)
     monkeypatch.chdir(tmp_path)
 
 
@@ -133,7 +133,7 @@ class Many(nn.Module):
 
 
 def test_small_tensors_add_up_as_far_as_they_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archscope.targets.memory_limit.UNCHECKED_BYTES", 2**20)
+    monkeypatch.setattr("archscope.targets.user_code_limits.UNCHECKED_BYTES", 2**20)
     text = refused(lambda: archscope.summarize(Many, (1, 2), set={"kept": 40}))
     assert "all that Many makes needs at least 49.6 MiB" in text
     assert archscope.summarize(Many, (1, 2), set={"kept": 5}).ok

@@ -59,7 +59,7 @@ def try_argument(
     remaking: TargetRebuilder, name: str, value: int, run: Callable[[TargetModule], Report | None]
 ) -> Report | None:
     """Return the report of a run with another value of an argument; None if it cannot be made or run."""
-    from archscope.targets.deadlines import DeadlineExceeded, deadline
+    from archscope.targets.user_code_limits import DeadlineExceeded, deadline
 
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()), deadline(ARGUMENT_TRIAL_SECONDS):

@@ -135,7 +135,7 @@ class ModuleAtOtherSizes:
 
     def findings(self, wants: Wants) -> tuple[Finding, ...]:
         """Return the warnings of other sizes; none if the model's code raises or takes too long."""
-        from archscope.targets.deadlines import DeadlineExceeded
+        from archscope.targets.user_code_limits import DeadlineExceeded
 
         is_slow = self.target_module.live and not self.is_on_meta and self.spent > MAX_RERUN_SECONDS
         if self.report.failed or not self.target_module.is_initialized or is_slow:
@@ -147,7 +147,7 @@ class ModuleAtOtherSizes:
             return ()
 
     def _findings_in_time(self, wants: Wants) -> list[Finding]:
-        from archscope.targets.deadlines import deadline
+        from archscope.targets.user_code_limits import deadline
 
         live = self._module_call[0].module is self.target_module.module and self.target_module.live
         with nullcontext() if live else deadline(MAX_RERUN_SECONDS):  # a module of the caller's runs without a deadline

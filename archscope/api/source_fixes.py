@@ -171,7 +171,7 @@ class SourceFixSearch:
 
     def run_edit(self, edit: SourceEdit) -> tuple[Report, list[str] | None] | None:
         """Return the report with an edit, and the paths of the layers that it changes."""
-        from archscope.targets.deadlines import DeadlineExceeded
+        from archscope.targets.user_code_limits import DeadlineExceeded
 
         try:
             with self.rebuilder.changed(edit.file.name, edit.text, EDIT_TRIAL_SECONDS) as target_module:

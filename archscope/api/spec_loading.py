@@ -142,7 +142,7 @@ def compile_library(
     foundry: as for `compile_net`.
     """
     from archscope.compile import compile_net, params_from_inputs
-    from archscope.spec.settings import parse_settings
+    from archscope.spec.variants import parse_settings
 
     parts, spec = split_target(target), library.root
     overrides = _input_overrides(input, [i.name for i in spec.inputs])

@@ -15,8 +15,7 @@ import click
 from archscope import config
 from archscope.cli.formats import FORMATS_BY_NAME, MACHINE_FORMATS, render_function
 from archscope.cli.options import library_options
-from archscope.cli.output import EXIT_WRONG, echo, write_output
-from archscope.cli.output_files import refuse_outputs
+from archscope.cli.output import EXIT_WRONG, echo, refuse_outputs, write_output
 from archscope.cli.project_settings import with_project_settings
 from archscope.cli.wording import reword
 from archscope.errors import UsageError

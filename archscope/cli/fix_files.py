@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archscope.cli.output import echo, write_output
-from archscope.cli.output_files import changed_file_error, refuse_unwritable, unwritable_error, write_atomically
+from archscope.cli.output import (
+    changed_file_error,
+    echo,
+    refuse_unwritable,
+    unwritable_error,
+    write_atomically,
+    write_output,
+)
 from archscope.errors import UsageError
 from archscope.spec.bundled_networks import TARGET_PREFIX
 

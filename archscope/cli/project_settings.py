@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archscope.cli.output import echo
-from archscope.cli.output_files import file_mode
+from archscope.cli.output import echo, file_mode
 from archscope.config import CONFIG_FILE, Config, key_span, read_config_text
 from archscope.errors import Span, UsageError
 

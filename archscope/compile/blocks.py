@@ -27,10 +27,9 @@ from archscope.compile.scope import LazyValue, Scope
 from archscope.compile.step_compiler import StepCompiler
 from archscope.compile.step_text import data_text
 from archscope.errors import BlockFrame, Problem, Span
-from archscope.spec.bounded_math import EvaluationError
+from archscope.spec.bounded_math import BLOCK_COST, EvaluationError
 from archscope.spec.spec_types import Block, Data, Expression, Input, Items, Spec
 from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
-from archscope.spec.work_budget import BLOCK_COST
 from archscope.torch_layers.layer_text import format_block_arguments
 
 

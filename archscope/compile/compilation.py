@@ -24,7 +24,7 @@ from archscope.compile.number_functions import NumberFunction
 from archscope.compile.scope import LazyValue, Scope
 from archscope.compile.torch_functions import RANDOM_FUNCTIONS, language_dtypes, language_functions
 from archscope.errors import BlockFrame, Problem, Problems, Span, did_you_mean
-from archscope.spec.bounded_math import NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError
+from archscope.spec.bounded_math import CALL_COST, NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError, WorkBudget
 from archscope.spec.evaluate import Evaluator
 from archscope.spec.name_usage import names_read
 from archscope.spec.spec_types import (
@@ -46,7 +46,6 @@ from archscope.spec.spec_types import (
     Word,
 )
 from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
-from archscope.spec.work_budget import CALL_COST, WorkBudget
 from archscope.torch_layers.signatures import REFUSED_MODULES, torch_layers
 
 if TYPE_CHECKING:

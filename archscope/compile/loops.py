@@ -19,10 +19,9 @@ from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, compil
 from archscope.compile.scope import Scope
 from archscope.compile.step_text import data_text
 from archscope.errors import Span
-from archscope.spec.bounded_math import EvaluationError
+from archscope.spec.bounded_math import MAX_STEPS, EvaluationError
 from archscope.spec.spec_types import Body, For, Items, Repeat, Step
 from archscope.spec.spec_values import UNKNOWN, describe_value, has_unknown
-from archscope.spec.work_budget import MAX_STEPS
 
 if TYPE_CHECKING:
     from archscope.compile.step_compiler import StepCompiler

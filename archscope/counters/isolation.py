@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from torch import nn
 
 from archscope.record.modules import walk_modules
-from archscope.record.preserved_state import preserved_module, preserved_state
-from archscope.record.tensor_backup import preserved_tensors
+from archscope.record.state.process import preserved_module, preserved_state
+from archscope.record.state.tensors import preserved_tensors
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch.profiler import ProfilerActivity
 
-from archscope.devices import precision, processor
+from archscope.devices import cpu, precision
 from archscope.devices.protocol import Action, DeviceProblem, GetSetPair
 from archscope.machine import DeviceTraits, Machine
 
@@ -219,7 +219,7 @@ class CudaBackend:
             cache=properties.L2_cache_size,
             driver=_driver_version(),
             versions=(
-                *processor.software_versions(),
+                *cpu.software_versions(),
                 ("cuda", torch.version.cuda or ""),
                 ("cudnn", str(cudnn.version())),
             ),

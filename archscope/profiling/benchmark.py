@@ -24,8 +24,8 @@ from archscope.profiling.sampling import CollectedSamples, OnRound, collect_samp
 from archscope.profiling.workload import STEP_PARTS, Workload
 from archscope.record import ModuleContents, walk_modules
 from archscope.record.named_tensors import named_tensors
-from archscope.record.object_state import preserved_objects
-from archscope.record.preserved_state import (
+from archscope.record.state.objects import preserved_objects
+from archscope.record.state.process import (
     gc_paused,
     has_training_flag,
     preserved_modes,
@@ -33,7 +33,7 @@ from archscope.record.preserved_state import (
     set_training_flags,
     set_training_mode,
 )
-from archscope.record.tensor_backup import preserved_tensors
+from archscope.record.state.tensors import preserved_tensors
 from archscope.user_warnings import attributed_warnings
 
 CALLS_DIFFER = "rows have no time: the runs that were timed called other functions than the recorded one, or none"

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from archscope.devices import backend_of, tf32_set
-from archscope.devices.processor import usable_cores
+from archscope.devices.cpu import usable_cores
 from archscope.machine import Machine, MachineLoad
 
 STAT_FILE = Path("/proc/stat")

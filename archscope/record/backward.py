@@ -20,10 +20,10 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from archscope.record.kernel_mode import KernelMode
 from archscope.record.named_tensors import named_tensors
+from archscope.record.op_call import tensors_in
 from archscope.record.replay import operator_kernels
-from archscope.record.tensor_backup import storage_id
+from archscope.record.state.tensors import storage_id
 from archscope.record.tensor_registry import CONSTANT_SOURCE, TensorRegistry
-from archscope.record.tensor_trees import tensors_in
 from archscope.trace import Kernel, Operand, Row, Value
 
 SequenceRange = tuple[int, int]

@@ -16,11 +16,9 @@ import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
 from archscope.errors import Span
-from archscope.record.call_attributes import call_attributes
-from archscope.record.op_call import OpCall, ShapeOnly
+from archscope.record.op_call import OpCall, ShapeOnly, call_attributes, shape_of, tensors_in
 from archscope.record.replay import make_kernel, replay
 from archscope.record.tensor_registry import make_tuple
-from archscope.record.tensor_trees import shape_of, tensors_in
 from archscope.record.torch_functions import TorchFunction
 from archscope.trace import Call, Kernel, Kernels, Location, Operand, Row, Value
 

@@ -13,11 +13,18 @@ from math import prod
 from typing import Any
 
 from archscope.cost import FORMULAS, FREE_KERNELS
-from archscope.record import sparse_and_nested
-from archscope.record.op_call import Lowering, OpCall
-from archscope.record.product_kernels import einsum_kernels, product_kernel, tensordot_kernel, vecdot_kernel
+from archscope.record.op_call import Lowering, OpCall, shape_of, tensors_in
+from archscope.record.product_kernels import (
+    attention_kernels,
+    einsum_kernels,
+    linear_kernels,
+    matmul_kernels,
+    product_kernel,
+    sparse_kernel,
+    tensordot_kernel,
+    vecdot_kernel,
+)
 from archscope.record.quantized import QUANTIZED_LOWERINGS
-from archscope.record.tensor_trees import shape_of, tensors_in
 from archscope.trace import Kernel, Kernels
 
 __all__ = ["FREE_FUNCTIONS", "LOWERINGS", "Kernels", "Lowering", "OpCall", "find_lowering", "is_free"]
@@ -29,17 +36,17 @@ MM_IF_NECESSARY = "use_mm_for_euclid_dist_if_necessary"
 # ------------------------------------------------------------ products
 def matmul(call: OpCall) -> Kernels:
     left, right = call.operands()[:2]
-    return sparse_and_nested.matmul(left, right, call.outputs)
+    return matmul_kernels(left, right, call.outputs)
 
 
 def reflected_matmul(call: OpCall) -> Kernels:
     right, left = call.operands()[:2]
-    return sparse_and_nested.matmul(left, right, call.outputs)
+    return matmul_kernels(left, right, call.outputs)
 
 
 def addmm_product(call: OpCall) -> Kernels:
     left, right = call.operands()[1:3]
-    return sparse_and_nested.matmul(left, right, call.outputs)
+    return matmul_kernels(left, right, call.outputs)
 
 
 def addbmm_product(call: OpCall) -> Kernels:
@@ -48,11 +55,11 @@ def addbmm_product(call: OpCall) -> Kernels:
 
 
 def sampled_addmm_product(call: OpCall) -> Kernels:
-    return (sparse_and_nested.sparse_kernel("aten.sparse_sampled_addmm", call.operands()[:3], call.outputs),)
+    return (sparse_kernel("aten.sparse_sampled_addmm", call.operands()[:3], call.outputs),)
 
 
 def linear(call: OpCall) -> Kernels:
-    return sparse_and_nested.linear(call.get(0, "input"), call.get(1, "weight"), call.outputs)
+    return linear_kernels(call.get(0, "input"), call.get(1, "weight"), call.outputs)
 
 
 def einsum_products(call: OpCall) -> Kernels:
@@ -143,7 +150,7 @@ def convolution_kernel(call: OpCall, *, transposed: bool) -> Kernel:
 def attention(call: OpCall) -> Kernels:
     query, key, value = (call.get(*argument) for argument in ((0, "query"), (1, "key"), (2, "value")))
     if query.is_nested:
-        return sparse_and_nested.attention(query, key, value)
+        return attention_kernels(query, key, value)
     shapes = shape_of(query), shape_of(key), shape_of(value)
     return (Kernel("aten.scaled_dot_product_attention", shapes, call.outputs[:1]),)
 

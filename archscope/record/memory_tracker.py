@@ -18,8 +18,8 @@ import torch
 from archscope.devices import AllocatorPeak, backend_of, is_on, leading_device, split_devices, traits_of
 from archscope.record.backward import ACCUMULATE_GRAD, current_node
 from archscope.record.kernel_mode import KernelMode
+from archscope.record.op_call import tensors_in
 from archscope.record.recorder import Recorder
-from archscope.record.tensor_trees import tensors_in
 from archscope.trace import Allocation, KernelEvent
 
 InitialTensors = Mapping[str, Sequence[tuple[str, torch.Tensor]]]

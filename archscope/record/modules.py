@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archscope.ops.sequence_order import recurrent_state_problem
+from archscope.record.op_call import tensors_in as tensors_in
 from archscope.record.recorder import Recorder
-from archscope.record.tensor_trees import tensors_in as tensors_in
 from archscope.trace import Location, WrongArgument
 
 DescribeModule = Callable[[nn.Module], str]

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from archscope.record.op_call import Lowering, OpCall
+from archscope.record.op_call import Lowering, OpCall, shape_of
 from archscope.record.product_kernels import product_kernel
-from archscope.record.tensor_trees import shape_of
 from archscope.trace import Kernel, Kernels, Shape
 
 

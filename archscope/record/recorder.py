@@ -38,11 +38,11 @@ from archscope.record.call_log import (
     with_examples,
 )
 from archscope.record.mismatches import MismatchLog
+from archscope.record.op_call import as_dims, layout_key, shape_of, tensors_in
 from archscope.record.override_queries import FunctionMode
 from archscope.record.replay import KernelLog
-from archscope.record.tensor_backup import TensorBackup
+from archscope.record.state.tensors import TensorBackup
 from archscope.record.tensor_registry import TensorRegistry, make_tuple, vmap_examples
-from archscope.record.tensor_trees import as_dims, layout_key, shape_of, tensors_in
 from archscope.record.torch_functions import TorchFunction, describe_function
 from archscope.record.user_frame import user_span
 from archscope.trace import Call, Kernel, LayerConflict, Location, Operand, Row, Value, WrongArgument

@@ -12,10 +12,9 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from archscope.cost import FORMULAS
-from archscope.record import sparse_and_nested
 from archscope.record.kernel_mode import KernelMode
-from archscope.record.op_call import is_strided
-from archscope.record.tensor_trees import SPARSE_LAYOUTS, shape_of, stored_elements, tensors_in
+from archscope.record.op_call import SPARSE_LAYOUTS, is_strided, shape_of, stored_elements, tensors_in
+from archscope.record.product_kernels import nested_parts
 from archscope.trace import Kernel, Shape
 
 PRICED_ATTRIBUTES = (
@@ -73,7 +72,7 @@ def operator_kernels(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     operands, results = tensors_in([args, kwargs]), tensors_in(out)
     try:
         with torch._C.DisableTorchFunction():
-            parts = sparse_and_nested.nested_parts(*operands, *results)
+            parts = nested_parts(*operands, *results)
     except (NotImplementedError, RuntimeError, ValueError):  # on meta the lengths of the parts are unknown
         return (kernel,)
     attributes = tuple(attribute for attribute in kernel.attributes if attribute[0] != "nested")

@@ -17,8 +17,8 @@ from torch import nn
 
 from archscope.devices import is_out_of_memory, leading_device, split_devices, traits_of
 from archscope.interrupts import comes_from_outside
-from archscope.record.fused_attention import attention_fused_as
 from archscope.record.memory_tracker import make_memory_tracker
+from archscope.record.meta_shortcuts import attention_fused_as
 from archscope.record.modules import (
     DescribeModule,
     ModuleContents,
@@ -29,10 +29,10 @@ from archscope.record.modules import (
 )
 from archscope.record.named_tensors import named_tensors
 from archscope.record.override_queries import Namespace, namespaces_of, override_queries_patched
-from archscope.record.params import make_params
-from archscope.record.preserved_state import preserved_module, preserved_state
 from archscope.record.recorder import OnMismatch, Recorder
-from archscope.record.tensor_backup import TensorBackup, storage_swaps_watched
+from archscope.record.state.process import preserved_module, preserved_state
+from archscope.record.state.tensors import TensorBackup, storage_swaps_watched
+from archscope.record.tensor_registry import make_params
 from archscope.record.unseen_work import add_generator_row, add_unseen_rows, find_unseen_fills, unseen_kernels_relayed
 from archscope.trace import Operand, Trace
 from archscope.user_warnings import attributed_warnings

@@ -19,9 +19,9 @@ from torch._C import _functorch as transforms
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from archscope.record.named_tensors import named_tensors
-from archscope.record.tensor_backup import storage_id
-from archscope.record.tensor_trees import shape_of
-from archscope.trace import Operand, Value
+from archscope.record.op_call import shape_of
+from archscope.record.state.tensors import storage_id
+from archscope.trace import Operand, Param, Value
 
 KnownTensor = tuple[ReferenceType[torch.Tensor], Operand, int]
 """A reference that confirms the identity of the tensor, its operand, and its version counter at that moment."""
@@ -237,3 +237,19 @@ def vmap_examples(tensors: Iterable[torch.Tensor]) -> int:
                 hidden[transforms.maybe_get_level(tensor)] = inside.shape[transforms.maybe_get_bdim(tensor)]
             tensor = inside
     return prod(hidden.values())
+
+
+def make_params(named: Iterable[tuple[str, torch.Tensor]], registry: TensorRegistry) -> tuple[Param, ...]:
+    """Return one Param per name, in order; the value of each is registered under its first name.
+
+    Two names are tied if they refer to the same elements of the same storage.
+    """
+    owners: dict[tuple[object, ...], str] = {}
+    found = []
+    for name, tensor in named:
+        _, shape, dtype, size = registry.register_param(name, tensor)
+        count = tensor.numel()
+        owner = owners.setdefault((storage_id(tensor), tensor.storage_offset(), count), name)
+        tied = "" if owner is name else owner
+        found.append(make_tuple(Param, (name, shape, dtype, count, size, tensor.requires_grad, tied)))
+    return tuple(found)

@@ -1,5 +1,7 @@
 """The description of a torch function: function object → TorchFunction (public name, short name, lowering).
 
+Also which functions a function mode sees.
+
 getter, method, builtin, Python wrapper, torch.ops operator ─→ `torch.nn.functional.conv2d`, `conv2d`
 """
 
@@ -12,11 +14,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional
+from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
 
-from archscope.record.call_attributes import ARGUMENT_NAMES, VARIADIC_ARGUMENTS
 from archscope.record.lowerings import Lowering, find_lowering, is_free
 from archscope.record.meta_shortcuts import META_SHORTCUTS, MetaShortcut
-from archscope.record.tensor_trees import tensors_in
+from archscope.record.op_call import ARGUMENT_NAMES, VARIADIC_ARGUMENTS, tensors_in
 
 ALLOCATING = frozenset(
     [
@@ -259,3 +261,19 @@ def public_module(func: Any, name: str) -> str:
     if module.startswith("torch._C._"):
         return "torch." + module.removeprefix("torch._C._")
     return "torch" if getattr(torch, name, None) is not None and module.startswith("torch") else module
+
+
+OPERATOR_TYPES = (OpOverload, OpOverloadPacket, HigherOrderOperator)
+
+
+def is_visible(function: Any) -> bool:
+    """Return whether torch calls a function mode for a function."""
+    return isinstance(function, OPERATOR_TYPES) or function in torch.overrides.get_testing_overrides()
+
+
+def is_torch_name(name: str) -> bool:
+    """Return whether torch has a visible function (`torch.add`) or operator (`aten.add`) of this name."""
+    found: Any = torch if name.startswith("torch.") else torch.ops
+    for part in name.removeprefix("torch.").split("."):
+        found = getattr(found, part, None)
+    return found is not None and is_visible(found)

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from archscope.errors import escape_one_line
-from archscope.render.findings import fix_title
-from archscope.render.folding import FoldedFinding, fold_findings
+from archscope.render.findings import FoldedFinding, fix_title, fold_findings
 from archscope.report import Checked, Finding
 
 GITHUB_LEVELS = {"error": "error", "warning": "warning", "note": "notice"}

@@ -9,9 +9,11 @@ from tabulate import tabulate
 from archscope import units
 from archscope.errors import escape_one_line
 from archscope.render.findings import (
+    FoldedFinding,
     checked_summary,
     diff_lines,
     fix_title,
+    fold_findings,
     format_names,
     format_step,
     hidden_levels_note,
@@ -19,7 +21,6 @@ from archscope.render.findings import (
     level_counts,
     other_changes_text,
 )
-from archscope.render.folding import FoldedFinding, fold_findings
 from archscope.render.markdown import code_block, escape_markdown, join_paragraphs, longest_backtick_run
 from archscope.report import Checked, CostFigures
 

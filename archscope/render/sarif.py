@@ -14,7 +14,7 @@ from urllib.parse import quote
 from archscope.checks.rules import RULES
 from archscope.errors import Span
 from archscope.render.annotations import display_path, full_message, target_file
-from archscope.render.folding import FoldedFinding, fold_findings
+from archscope.render.findings import FoldedFinding, fold_findings
 from archscope.render.json_csv import format_json
 from archscope.report import Checked
 

@@ -4,7 +4,7 @@ from archscope.report.document import finding_json
 from archscope.report.findings import FIRST_FIX_PATH, Finding, Fix, WalkStep, finding_from_problem
 from archscope.report.report import LEVELS, Checked, CostFigures, PricedRow, Report, ReportViews, Total, build_report
 from archscope.report.request import Request, make_request, parse_options, set_text
-from archscope.report.soundness import ASSUMED, FAILS, UNRUN
+from archscope.trace_index import ASSUMED, FAILS, UNRUN
 
 __all__ = [
     "ASSUMED",

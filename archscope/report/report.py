@@ -20,9 +20,8 @@ from archscope.report.findings import Finding
 from archscope.report.receptive_extent import ReceptiveField
 from archscope.report.receptive_field import receptive_fields as receptive_fields
 from archscope.report.request import Request
-from archscope.report.soundness import Soundness, soundness
 from archscope.trace import Param, Row, Trace
-from archscope.trace_index import TraceIndex
+from archscope.trace_index import Soundness, TraceIndex, soundness
 
 
 @dataclass(frozen=True)

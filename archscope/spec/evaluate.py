@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archscope.errors import ArchscopeError, Span, did_you_mean
-from archscope.spec.bounded_math import EvaluationError, check_size_limit, multiply, power, remainder
+from archscope.spec.bounded_math import (
+    EXPRESSION_COST,
+    EvaluationError,
+    WorkBudget,
+    check_size_limit,
+    multiply,
+    power,
+    remainder,
+)
 from archscope.spec.error_text import describe_error, error_help
 from archscope.spec.expression import quote_short
 from archscope.spec.safe_expressions import is_safe_expression
@@ -34,7 +42,6 @@ from archscope.spec.spec_values import (
     is_number,
     is_runtime_number,
 )
-from archscope.spec.work_budget import EXPRESSION_COST, WorkBudget
 
 BINARY_OPERATORS: Mapping[type, tuple[str, Callable]] = {
     ast.Add: ("+", operator.add),

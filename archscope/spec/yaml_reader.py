@@ -18,7 +18,7 @@ import yaml
 
 from archscope.errors import Problem, Problems, Span, did_you_mean
 from archscope.spec import bundled_networks
-from archscope.spec.brackets import balanced_text, scan_brackets
+from archscope.spec.expression import balanced_text, scan_brackets
 from archscope.spec.yaml_errors import explain_yaml_error
 from archscope.spec.yaml_nodes import (
     MAX_INTEGER,

@@ -35,7 +35,7 @@ from archscope.targets.construction_errors import construction_error, import_err
 from archscope.targets.device_options import META_HELP
 from archscope.targets.forward_calls import call_signature_text
 from archscope.targets.ignored_arguments import relative_path
-from archscope.targets.memory_limit import MemoryLimit
+from archscope.targets.user_code_limits import MemoryLimit
 from archscope.user_warnings import attributed_warnings
 
 TARGET_FORMS = (

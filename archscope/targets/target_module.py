@@ -23,9 +23,9 @@ from archscope.devices import DEVICE_SEPARATOR, leading_device, preserved_genera
 from archscope.errors import UsageError
 from archscope.record import ModuleContents, walk_modules
 from archscope.record.named_tensors import named_tensors
-from archscope.record.object_state import preserved_objects
-from archscope.record.preserved_state import preserved_state
-from archscope.record.tensor_backup import preserved_tensors
+from archscope.record.state.objects import preserved_objects
+from archscope.record.state.process import preserved_state
+from archscope.record.state.tensors import preserved_tensors
 from archscope.targets.device_options import opened, resolve_device, resolve_dtype
 from archscope.targets.inputs import InputPlacement, map_leaves
 from archscope.targets.python_targets import as_module, load_module, make_module

@@ -27,10 +27,10 @@ from torch import nn
 
 from archscope.errors import UsageError
 from archscope.record import walk_modules
-from archscope.targets.deadlines import deadline
 from archscope.targets.python_targets import load_named, make_module
 from archscope.targets.source_files import SourceCache, SourceFile, nested_codes
 from archscope.targets.target_module import TargetModule, target_from_factory
+from archscope.targets.user_code_limits import deadline
 
 PACKAGE_FOLDER = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 MAX_FRAMES = 64

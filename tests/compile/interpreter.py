@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.spec.settings import parse_settings
 from archscope.spec.spec_types import (
     Constant,
     Data,
@@ -39,6 +38,7 @@ from archscope.spec.spec_types import (
     Variant,
     Word,
 )
+from archscope.spec.variants import parse_settings
 from tests.compile.interpreter_expressions import Expressions
 from tests.compile.interpreter_scopes import Entry, File, Frame, Scope
 from tests.compile.interpreter_values import (

@@ -12,8 +12,7 @@ from archscope.api import build, compile_plan
 from archscope.compile import InputOverride
 from archscope.errors import SpecError, UsageError
 from archscope.spec import load
-from archscope.spec.settings import parse_settings
-from archscope.spec.variants import all_variants, find_variant
+from archscope.spec.variants import all_variants, find_variant, parse_settings
 from tests.compile.written import example, inputs_of, net, plan, refused, run, same, shape_of, steps, weights
 
 # Inputs

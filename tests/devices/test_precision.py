@@ -12,7 +12,7 @@ from torch import nn
 
 import archscope
 from archscope.devices import precision
-from archscope.record.preserved_state import preserved_settings
+from archscope.record.state.process import preserved_settings
 
 BACKENDS = torch.backends
 needs_names = pytest.mark.skipif(not precision.HAS_FP32_PRECISION, reason="this torch has no fp32_precision")

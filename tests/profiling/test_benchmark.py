@@ -15,7 +15,7 @@ from archscope.profiling import benchmark
 from archscope.profiling.benchmark import measure_workload, prepared_workload
 from archscope.profiling.measurement import Measurement
 from archscope.profiling.workload import StepError, Workload, make_optimizer
-from archscope.record.tensor_backup import preserved_tensors
+from archscope.record.state.tensors import preserved_tensors
 from tests.devices.fakes import pretending
 from tests.profiling.timed import noted
 

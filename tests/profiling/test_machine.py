@@ -17,7 +17,7 @@ from archscope.devices import precision
 from archscope.profiling.machine_state import LoadProbe, describe_machine, start_probe, with_settings
 
 machine_module = importlib.import_module("archscope.profiling.machine_state")
-processor = importlib.import_module("archscope.devices.processor")
+processor = importlib.import_module("archscope.devices.cpu")
 
 
 def test_the_description_of_a_processor() -> None:

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 import archscope
 from archscope.profiling.predicted_memory import PredictedMemory, predict_memory
-from archscope.record import fused_attention as fusing
+from archscope.record import meta_shortcuts as fusing
 from archscope.record import record_module
-from archscope.record.fused_attention import has_fused_kernel
+from archscope.record.meta_shortcuts import has_fused_kernel
 
 pytestmark = pytest.mark.moves_rng
 LENGTH, HEADS, SIZE = 96, 4, 16

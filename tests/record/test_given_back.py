@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import archscope
-from archscope.record import tensor_backup
-from archscope.record.restore import NotGivenBack, run_steps
-from archscope.record.tensor_backup import TensorBackup
+from archscope.record.state import tensors
+from archscope.record.state.restore_steps import NotGivenBack, run_steps
+from archscope.record.state.tensors import TensorBackup
 from tests.record.snapshots import RUN_MODES, changed_by_analysis, changes, settled_snapshot
 from tests.record.test_model_cases import TABLE
 
@@ -408,8 +408,8 @@ def test_a_write_that_no_function_shows_is_reported() -> None:
 
 def test_a_step_of_training_copies_nothing_that_the_model_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[Tensor] = []
-    real = tensor_backup.save_tensor
-    monkeypatch.setattr(tensor_backup, "save_tensor", lambda held, **how: copied.append(held) or real(held, **how))
+    real = tensors.save_tensor
+    monkeypatch.setattr(tensors, "save_tensor", lambda held, **how: copied.append(held) or real(held, **how))
     model = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4))
     archscope.summarize(model, input=(2, 3, 4), train=True, backward=True)
     assert not copied

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from archscope.record.lowerings import OpCall
+from archscope.record.op_call import shape_of, tensors_in
 from archscope.record.replay import KernelLog, replay
-from archscope.record.tensor_trees import shape_of, tensors_in
 from archscope.record.torch_functions import describe_function
 from tests.record.layers import LAYERS, NO_LAYERS
 from tests.record.runs import priced, total, traced

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from archscope.record import Recorder, record
 from archscope.record.memory_tracker import MemoryTracker
-from archscope.record.tensor_backup import TensorBackup
+from archscope.record.state.tensors import TensorBackup
 from archscope.trace import Allocation, KernelEvent, Trace
 from tests.record.runs import Holds, recorded, traced
 

@@ -19,8 +19,8 @@ from torch.utils.hooks import RemovableHandle
 
 import archscope
 from archscope.errors import ForwardError
-from archscope.record.object_state import remove_new_hooks
-from archscope.record.preserved_state import preserved_state
+from archscope.record.state.objects import remove_new_hooks
+from archscope.record.state.process import preserved_state
 from archscope.report import Report
 from tests.record.side_effects import SIDE_EFFECTS, Scripted, SideEffect, SideEffectModel, object_state, process_state
 

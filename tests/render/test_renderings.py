@@ -36,7 +36,7 @@ from archscope.render import (
     timings,
 )
 from archscope.render.columns import COLUMN_NAMES, Column
-from archscope.render.folding import fold_findings
+from archscope.render.findings import fold_findings
 from archscope.render.table_content import TableOptions
 from archscope.render.timings import TIME_COLUMNS
 from archscope.report import LEVELS, Checked, CostFigures, Finding, Fix, WalkStep

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from archscope.targets.deadlines import DeadlineExceeded, deadline
+from archscope.targets.user_code_limits import DeadlineExceeded, deadline
 from tests.counting import calls_of
 
 

@@ -13,8 +13,15 @@ from archscope import config
 from archscope.cli import check_results, fix_files, refused_options, wording
 from archscope.cli.formats import MACHINE_FORMATS
 from archscope.cli.options import CHECK_OPTIONS, OUTPUT_OPTION, RUN_OPTIONS
-from archscope.cli.output import EXIT_FOUND, EXIT_WRONG, echo, echo_not_run, errors_printed, write_output
-from archscope.cli.output_files import refuse_outputs
+from archscope.cli.output import (
+    EXIT_FOUND,
+    EXIT_WRONG,
+    echo,
+    echo_not_run,
+    errors_printed,
+    refuse_outputs,
+    write_output,
+)
 from archscope.cli.project_settings import targets_or_project_specs
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from archscope.cli.options import OUTPUT_OPTION, format_option
-from archscope.cli.output import errors_printed, write_output
-from archscope.cli.output_files import refuse_outputs
+from archscope.cli.output import errors_printed, refuse_outputs, write_output
 from archscope.cli.progress import progress_messages
-from archscope.cli.report_text import format_sheet
+from archscope.cli.target_reports import format_sheet
 from archscope.cli.wording import reword
 
 if TYPE_CHECKING:

@@ -12,10 +12,16 @@ import click
 
 from archscope.cli import folder_targets, refused_options, wording
 from archscope.cli.options import FLOPS_VIEW_OPTIONS, RUN_OPTIONS, library_options, make_table_options
-from archscope.cli.output import errors_printed, finish_command, has_errors_in_view, write_output
-from archscope.cli.output_files import refuse_outputs
-from archscope.cli.report_text import format_comparison, format_cross_check, format_report, join_documents
-from archscope.cli.target_reports import failures_as_document, failures_explained, partial_report
+from archscope.cli.output import errors_printed, finish_command, has_errors_in_view, refuse_outputs, write_output
+from archscope.cli.target_reports import (
+    failures_as_document,
+    failures_explained,
+    format_comparison,
+    format_cross_check,
+    format_report,
+    join_documents,
+    partial_report,
+)
 from archscope.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from archscope.cli.options import OUTPUT_OPTION, format_option
-from archscope.cli.output import errors_printed, write_output
-from archscope.cli.output_files import refuse_outputs
+from archscope.cli.output import errors_printed, refuse_outputs, write_output
 from archscope.errors import SpecError
 
 

@@ -8,10 +8,8 @@ import click
 
 from archscope.cli import refused_options
 from archscope.cli.options import RUN_OPTIONS, VIEW_OPTIONS, make_table_options
-from archscope.cli.output import errors_printed, finish_command, has_errors_in_view, write_output
-from archscope.cli.output_files import refuse_outputs
-from archscope.cli.report_text import format_report
-from archscope.cli.target_reports import partial_report
+from archscope.cli.output import errors_printed, finish_command, has_errors_in_view, refuse_outputs, write_output
+from archscope.cli.target_reports import format_report, partial_report
 
 
 @click.command()

@@ -23,12 +23,10 @@ from archscope.cli.options import (
     make_table_options,
     parse_column_names,
 )
-from archscope.cli.output import errors_printed, write_output
-from archscope.cli.output_files import refuse_outputs, unwritable_error, write_atomically
+from archscope.cli.output import errors_printed, refuse_outputs, unwritable_error, write_atomically, write_output
 from archscope.cli.progress import progress_bar, progress_messages
 from archscope.cli.refused_options import refuse_ignored, refuse_without_rows
-from archscope.cli.report_text import format_sheet
-from archscope.cli.target_reports import failures_as_document, failures_explained
+from archscope.cli.target_reports import failures_as_document, failures_explained, format_sheet
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
 from archscope.profiling.predicted_memory import OPTIMIZERS

@@ -22,8 +22,8 @@ from torch.utils import _python_dispatch as dispatch
 
 from archscope import devices
 from archscope.devices import GetSetPair, settings
-from archscope.record.object_state import ObjectState, calls_intercepted, module_changes_watched, preserved_objects
-from archscope.record.restore import run_steps
+from archscope.record.state.objects import ObjectState, calls_intercepted, module_changes_watched, preserved_objects
+from archscope.record.state.restore_steps import run_steps
 
 autograd_module: Any = torch._C._autograd
 """Contains torch's stack of hooks for tensors that autograd saves."""

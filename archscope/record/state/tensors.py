@@ -16,9 +16,9 @@ from torch._C import _functorch as transforms
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_of_transforms
 from torch.utils import _python_dispatch as dispatch
 
-from archscope.record.object_state import calls_intercepted
-from archscope.record.restore import RestoreStep, run_steps
-from archscope.record.snapshots import refill_table, same_table
+from archscope.record.state.object_snapshots import refill_table, same_table
+from archscope.record.state.objects import calls_intercepted
+from archscope.record.state.restore_steps import RestoreStep, run_steps
 
 set_version_counters: Callable[[tuple[torch.Tensor, ...], tuple[int, ...]], None] = (
     torch._C._autograd._unsafe_set_version_counter

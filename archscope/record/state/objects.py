@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn.modules import module as module_hooks
 from torch.utils.hooks import RemovableHandle
 
-from archscope.record.restore import RestoreStep, run_steps
-from archscope.record.snapshots import ATOMIC_TYPES, ObjectTable, Snapshot, object_contents, take_snapshots
+from archscope.record.state.object_snapshots import ATOMIC_TYPES, ObjectTable, Snapshot, object_contents, take_snapshots
+from archscope.record.state.restore_steps import RestoreStep, run_steps
 
 HOOK_ATTRIBUTES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict) and "hook" in name)
 """The tables of a module that hold its hooks, by ids that only increase."""

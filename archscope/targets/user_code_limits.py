@@ -1,4 +1,6 @@
-"""A check of tensors that an author's code makes against the free memory.
+"""Limits for the author's code: its time, and the tensors that it makes against the free memory.
+
+    deadline(seconds) → DeadlineExceeded, raised inside, wherever the code is
 
     torch.empty(200_000, 200_000) in a constructor → 149 GiB, more than is free → UsageError, nothing is allocated
     200 tensors of 1 GiB that stay alive           → more than was free in all  → UsageError at the first one too many
@@ -8,8 +10,12 @@ The operating system often grants more memory than there is, and ends the proces
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -103,3 +109,42 @@ def request_size(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
         times = args[1] if isinstance(args[1], (tuple, list)) else args[1:]
         return (args[0].numel(), *times)
     return ()
+
+
+MAX_WAIT_MS = 100
+"""The longest time, in milliseconds, to wait for an exception that was sent and has not arrived."""
+
+
+class DeadlineExceeded(BaseException):
+    """The time limit is exceeded. Not an Exception, so that the author's own handlers do not catch it."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Raise DeadlineExceeded inside after so many seconds, as soon as this thread runs Python code again."""
+    thread, lock = threading.get_ident(), threading.Lock()
+    over = sent = arrived = False
+
+    def end() -> None:
+        nonlocal sent
+        with lock:
+            if not over:
+                sent = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(DeadlineExceeded))
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except DeadlineExceeded:
+        arrived = True
+        raise
+    finally:
+        with lock:
+            over = True
+        timer.cancel()
+        if sent and not arrived:  # do not clear it: a cleared exception leaves the interpreter's flag set
+            with suppress(DeadlineExceeded):
+                for _ in range(MAX_WAIT_MS):
+                    time.sleep(0.001)
