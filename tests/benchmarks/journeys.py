@@ -2,6 +2,7 @@
 
 python tests/benchmarks/journeys.py           a table of the three
 python tests/benchmarks/journeys.py --files   and the files of each, in the order in which they are entered
+python tests/benchmarks/journeys.py --ways    and the packages of each as a Markdown list for docs/house.md
 
 Every call runs in a fresh interpreter under sys.setprofile. A file counts if one of its functions runs; what runs while
 a module is imported does not count. loaded: the modules of archscope that were imported.
@@ -103,6 +104,12 @@ def profile_journey(name: str) -> None:
     print("\n" + json.dumps(found))
 
 
+def way(files: list[str]) -> str:
+    """Return the packages of files, in the order in which they are entered, with the number of files of each."""
+    packages = [file.partition("/")[0] if "/" in file else file for file in files]
+    return ", ".join(f"{name} {packages.count(name)}" if "." not in name else name for name in dict.fromkeys(packages))
+
+
 def main() -> None:
     print(f"{'':20} {'files':>6} {'functions':>10} {'edges':>6} {'depth':>6} {'loaded':>7}")
     lists: dict[str, Any] = {}
@@ -115,6 +122,8 @@ def main() -> None:
         lists[name] = found["files"]
         figures = (len(found["files"]), found["functions"], found["edges"], found["depth"], found["loaded"])
         print(f"{name:20} {figures[0]:6} {figures[1]:10} {figures[2]:6} {figures[3]:6} {figures[4]:7}")
+    if "--ways" in sys.argv:
+        print("\n" + "\n".join(f"* `{name}`: {way(files)}" for name, files in lists.items()))
     if "--files" in sys.argv:
         for name, files in lists.items():
             print(f"\n{name}\n" + "\n".join(f"  {file}" for file in files))

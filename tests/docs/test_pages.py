@@ -25,7 +25,7 @@ from archscope.machine import MachineLoad
 from archscope.profiling.roofline import Ceilings
 from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS
 from archscope.spec.parse_data import CHECK_KEYS, FORMS, MODIFIERS, PRESERVES, RESERVED
-from tests.docs import picture
+from tests.docs import package_map, picture
 from tests.docs.pages import (
     ALL,
     LINK,
@@ -291,6 +291,13 @@ def test_the_table_of_layers_is_complete() -> None:
     paths = (ROOT / "archscope").iterdir()
     there = {path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert written == {name: LAYERS[name] for name in there}
+
+
+def test_the_map_of_the_packages_is_current() -> None:
+    """`python -m tests.docs.package_map` draws it anew."""
+    assert [match[2] for match in package_map.MAP.finditer(HOUSE.read_text(encoding="utf-8"))] == [
+        package_map.package_map()
+    ]
 
 
 def code(text: str) -> list[str]:
