@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
-from archscope import config
+from archscope import api, config
 from archscope.cli.formats import FORMATS_BY_NAME, MACHINE_FORMATS, render_function
 from archscope.cli.options import library_options
 from archscope.cli.output import EXIT_WRONG, echo, refuse_outputs, write_output
 from archscope.cli.project_settings import with_project_settings
 from archscope.cli.wording import reword
 from archscope.errors import UsageError
+from archscope.render import findings, json_csv, notebook_views
 from archscope.report import Checked, Finding
 
 INPUT_KEYWORD = re.compile(r"\binput=")
@@ -40,8 +41,6 @@ def run_check(
 
     named: the command line names the targets, and not the project.
     """
-    from archscope import api
-
     call = api.repair if repairing else api.check
     is_explicit = named or options["input"] is not None
     try:
@@ -87,8 +86,6 @@ def errors_as_document(
 
 def baseline_document(checked: Sequence[Checked]) -> str:
     """Return the reports of all targets that run; names the others on standard error."""
-    from archscope.render import json_csv
-
     able = {item.target: item.report for item in checked if item.report and not item.report.broken}
     ran = {target: report for target, report in able.items() if report.trace.finished}
     if not ran:
@@ -101,8 +98,6 @@ def baseline_document(checked: Sequence[Checked]) -> str:
 
 
 def format_checked(checked: Sequence[Checked], format: str, level: str, *, quiet: bool) -> str:
-    from archscope.render import findings, json_csv, notebook_views
-
     least = "error" if quiet else level
     if format == "json":
         return json_csv.format_json(json_csv.findings_document([item.least(least) for item in checked]))

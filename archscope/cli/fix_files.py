@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.api.spec_loading import split_target
 from archscope.cli.output import (
     changed_file_error,
     echo,
@@ -23,6 +24,7 @@ from archscope.cli.output import (
 )
 from archscope.errors import UsageError
 from archscope.spec.bundled_networks import TARGET_PREFIX
+from archscope.spec.text_diff import with_line_endings
 
 if TYPE_CHECKING:
     from archscope.api import Repair
@@ -70,8 +72,6 @@ def echo_unfixed(repairs: Iterable[Repair]) -> None:
 
 
 def is_spec_target(target: str) -> bool:
-    from archscope.api.spec_loading import split_target
-
     return split_target(target) is not None
 
 
@@ -103,8 +103,6 @@ def write_repairs(repairs: Sequence[Repair], output: str | None = None) -> None:
 
 def fixed_text(before: str, after: str) -> str:
     """Return a fixed text with the line ends of its file."""
-    from archscope.spec.text_diff import with_line_endings
-
     return with_line_endings(after, before)
 
 

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope import units
+from archscope.checks.selection import RULE_NAMES, rule_hint
 from archscope.cli.formats import CHECK_FORMATS, FORMAT_BY_SUFFIX, REPORT_FORMATS
 from archscope.cli.input_option import input_callback, with_library_inputs
 from archscope.cli.output import echo
 from archscope.cli.refused_options import refuse_given_twice
 from archscope.errors import UsageError, did_you_mean
+from archscope.render.columns import COLUMN_NAMES
+from archscope.render.comparisons import COMPARISON_NAMES as COMPARED
+from archscope.render.table_content import TableOptions
 
 if TYPE_CHECKING:
     from archscope.render.table_content import TableOptions
@@ -87,16 +91,11 @@ class LiteralWords(ast.NodeTransformer):
 
 def parse_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
     """Return the column names in `path,macs`. Raises BadParameter for unknown ones."""
-    from archscope.render.columns import COLUMN_NAMES
-
     return parse_column_names(COLUMN_NAMES, option, text)
 
 
 def parse_cost_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
     """Return column names, also those of a comparison. Raises BadParameter for unknown ones."""
-    from archscope.render.columns import COLUMN_NAMES
-    from archscope.render.comparisons import COMPARISON_NAMES as COMPARED
-
     return parse_column_names(tuple(dict.fromkeys([*COLUMN_NAMES, *COMPARED])), option, text)
 
 
@@ -124,8 +123,6 @@ def list_callback(read: Callable[[str], Any]) -> Callable[[click.Context, click.
 
 def parse_codes(_: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
     """Return the codes in `a,b` and another `c` as (a, b, c). Raises BadParameter for unknown ones."""
-    from archscope.checks.selection import RULE_NAMES, rule_hint
-
     names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
     for name in names:
         if name not in RULE_NAMES:
@@ -296,8 +293,6 @@ def library_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def make_table_options(
     depth: int | None, columns: tuple[str, ...], sort: tuple[str, ...], expand: bool, by: str = ""
 ) -> TableOptions:
-    from archscope.render.table_content import TableOptions
-
     if len(sort) > 1:
         raise UsageError("--sort takes one column", f"--sort {sort[0]}")
     return TableOptions(columns, depth, "".join(sort), expand, by)

@@ -15,20 +15,27 @@ from collections.abc import Sequence
 import click
 
 from archscope.cli import installed_distribution
-from archscope.cli.commands import COMMANDS
+from archscope.cli.commands import COMMAND_NAMES, find_command
 from archscope.cli.output import EXIT_WRONG, CliError, echo, errors_printed
 from archscope.errors import did_you_mean, escape_invisible, first_line
 from archscope.interrupts import INTERRUPT_EXIT_CODE, InterruptHandler, comes_from_outside
 
 
 class CommandGroup(click.Group):
-    """A group whose error for an unknown command suggests a similar one (as click does from 8.4 on)."""
+    """The group of all commands, each imported when it is needed. The error for an unknown command suggests a similar
+    one (as click does from 8.4 on)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMAND_NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return find_command(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], self.commands) or f"commands: {', '.join(sorted(self.commands))}"
+        if args[0] not in COMMAND_NAMES and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMAND_NAMES) or f"commands: {', '.join(COMMAND_NAMES)}"
             raise click.UsageError(f"no command {args[0]!r}\n  help: {hint}", ctx=ctx)
         return super().resolve_command(ctx, args)
 
@@ -42,7 +49,6 @@ def echo_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 
 @click.group(
     cls=CommandGroup,
-    commands=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=echo_version, help="The version.")

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from archscope.api.spec_loading import split_target
+from archscope.checks.selection import Selection
 from archscope.cli.output import echo, file_mode
 from archscope.config import CONFIG_FILE, Config, key_span, read_config_text
 from archscope.errors import Span, UsageError
@@ -42,8 +44,6 @@ def targets_or_project_specs(targets: Sequence[str], project: Config, *, allow_p
 
 
 def is_python_target(target: str) -> bool:
-    from archscope.api.spec_loading import split_target
-
     return split_target(target) is None and not os.path.isdir(target)
 
 
@@ -89,8 +89,6 @@ def with_project_settings(options: Mapping[str, Any], project: Config, *, saving
 
 def check_codes(project: Config) -> None:
     """Raise UsageError, with the file's name, for an unknown rule."""
-    from archscope.checks.selection import Selection
-
     try:
         Selection.of(project.select, project.ignore)
     except UsageError as error:

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import UsageError, did_you_mean
+from archscope.render.columns import COLUMN_NAMES
+from archscope.render.comparisons import COMPARISON_NAMES
+from archscope.spec.folders import expand_folders
 
 if TYPE_CHECKING:
     from archscope.render.table_content import TableOptions
@@ -66,8 +69,6 @@ def refuse_without_rows(table_options: TableOptions, options: Mapping[str, Any])
 
 def refuse_beside_comparison(table_options: TableOptions, format: str, *, train: bool) -> None:
     """Refuse options that a comparison ignores."""
-    from archscope.render.comparisons import COMPARISON_NAMES
-
     refuse_options(
         table_options, ("by", "depth", "expand"), "--compare has one line for each target", "leave --compare out for it"
     )
@@ -88,8 +89,6 @@ def refuse_beside_cross_check(table_options: TableOptions) -> None:
 
 def refuse_without_comparison(table_options: TableOptions, targets: Sequence[str], against: str | None) -> None:
     """Refuse options that only a comparison has."""
-    from archscope.render.columns import COLUMN_NAMES
-
     if against is not None:
         raise UsageError("--against is for comparisons", f"--compare --against {against}")
     for target in targets:
@@ -136,8 +135,6 @@ def bare_target(wanted: Any) -> str:
 
 def comparison_targets(texts: Sequence[str]) -> list[Any]:
     """Return targets as the library's `compare` takes them: folders expanded, names as mappings."""
-    from archscope.spec.folders import expand_folders
-
     found, names = list[Any](), set[str]()
     for text in texts:
         name, target = split_name(text)

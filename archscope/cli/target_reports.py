@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from archscope import api
 from archscope.cli import wording
 from archscope.cli.formats import FORMATS_BY_NAME, render_function
 from archscope.cli.options import library_options
 from archscope.cli.output import ForwardCliError, write_output
 from archscope.errors import ArchscopeError, ForwardError, SpecError, UsageError
+from archscope.render import comparisons, crosschecks, findings, json_csv, notebook_views, table, table_content
 
 if TYPE_CHECKING:
     from archscope.comparison import Comparison
@@ -28,8 +30,6 @@ RUN_OPTION_NAMES = ("set", "arg", "input", "batch", "device", "dtype", "train", 
 
 def partial_report(target: str, options: Mapping[str, Any]) -> Report:
     """Return the report; after a failed forward pass, that of the rows that ran."""
-    from archscope import api
-
     try:
         with contextlib.redirect_stdout(sys.stderr):  # the model's own output is not part of the report
             return wording.reword_report(api.summarize(target, **library_options(options)))
@@ -51,7 +51,6 @@ def failures_explained(target: str, options: Mapping[str, Any]) -> Iterator[None
         report = broken_report(target, options)
         if report is None:
             raise
-        from archscope.render import findings, notebook_views
 
         text = findings.format_report_findings([report], level="error", width=notebook_views.terminal_width())
         raise ForwardCliError(text.rstrip("\n"), report) from None
@@ -65,8 +64,6 @@ def failures_as_document(format: str, output: str | None) -> Iterator[None]:
         yield
     except ForwardCliError as error:
         if format == "json" and error.report is not None:
-            from archscope.render import json_csv
-
             write_output(json_csv.format_json(error.report.to_dict()), output)
         raise
 
@@ -81,8 +78,6 @@ def broken_report(target: str, options: Mapping[str, Any]) -> Report | None:
 
 
 def format_report(report: Report, command: str, table_options: TableOptions, format: str, quiet: bool = False) -> str:
-    from archscope.render import json_csv, table_content
-
     if format == "json":
         return json_csv.format_json(
             report.to_dict() if command == "summary" else json_csv.flops_document(report, table_options)
@@ -95,8 +90,6 @@ def format_report(report: Report, command: str, table_options: TableOptions, for
 
 def add_findings(page: Any, reports: Sequence[Report], format: str, quiet: bool) -> Any:
     """Return the page with its findings; a table has the errors only, since standard error has the others."""
-    from archscope.render import notebook_views
-
     level, width = (
         ("error", notebook_views.terminal_width()) if format == "table" else ("error" if quiet else "note", 80)
     )
@@ -104,8 +97,6 @@ def add_findings(page: Any, reports: Sequence[Report], format: str, quiet: bool)
 
 
 def format_comparison(comparison: Comparison, table_options: TableOptions, format: str, quiet: bool = False) -> str:
-    from archscope.render import comparisons, json_csv
-
     if format == "json":
         return json_csv.format_json(comparison.to_dict())
     if format == "csv":
@@ -116,8 +107,6 @@ def format_comparison(comparison: Comparison, table_options: TableOptions, forma
 
 
 def format_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> str:
-    from archscope.render import crosschecks, json_csv
-
     if format == "json":
         return json_csv.format_json(check.to_dict())
     if format == "csv":
@@ -126,8 +115,6 @@ def format_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> s
 
 
 def format_sheet(page: Any, format: str) -> str:
-    from archscope.render import notebook_views, table
-
     page = wording.reword_sheet(page)
     if writer := FORMATS_BY_NAME[format].sheet:
         return render_function(writer)(page)

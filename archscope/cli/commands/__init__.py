@@ -1,7 +1,7 @@
 """The commands: one module for each, with the name of the command.
 
-A command: options → one library call → rendering → standard output or a file → exit code. Torch and other large
-packages are imported inside of the commands that need them, so that help, version and schema do not load torch.
+A command: options → one library call → rendering → standard output or a file → exit code. A module is imported when
+its command is called, or for the list of all commands; `api` imports torch when a target needs it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from pkgutil import iter_modules
 
 import click
 
-COMMANDS: tuple[click.Command, ...] = tuple(
-    value
-    for module in iter_modules(__path__, f"{__name__}.")
-    for value in vars(import_module(module.name)).values()
-    if isinstance(value, click.Command)
-)
-"""The commands of all modules of this package."""
+COMMAND_NAMES = tuple(sorted(module.name for module in iter_modules(__path__)))
+"""The names of the commands, which are those of the modules of this package."""
+
+
+def find_command(name: str) -> click.Command | None:
+    """Return the command of this name; None if there is none."""
+    if name not in COMMAND_NAMES:
+        return None
+    module = import_module(f"{__name__}.{name}")
+    return next(value for value in vars(module).values() if isinstance(value, click.Command))

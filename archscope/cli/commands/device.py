@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archscope import api
+from archscope.api.device_ceilings import list_devices
 from archscope.cli.options import OUTPUT_OPTION, format_option
 from archscope.cli.output import errors_printed, refuse_outputs, write_output
 from archscope.cli.progress import progress_messages
 from archscope.cli.target_reports import format_sheet
 from archscope.cli.wording import reword
+from archscope.render import devices, json_csv
 
 if TYPE_CHECKING:
     from archscope.profiling.roofline import Ceilings
@@ -31,8 +34,6 @@ def device(
 ) -> None:
     """Measure what this device can do at most: products, bytes, launches."""
     with errors_printed():
-        from archscope import api
-
         refuse_outputs([output], [])
         if listed:
             write_output(reword(format_devices(format)), output)
@@ -43,9 +44,6 @@ def device(
 
 
 def format_devices(format: str) -> str:
-    from archscope.api.device_ceilings import list_devices
-    from archscope.render import devices, json_csv
-
     auto, found = list_devices()
     if format == "json":
         return json_csv.format_json(devices.devices_document(auto, found))
@@ -53,8 +51,6 @@ def format_devices(format: str) -> str:
 
 
 def format_ceilings(ceilings: Ceilings, format: str) -> str:
-    from archscope.render import devices, json_csv
-
     if format == "json":
         return json_csv.format_json(ceilings.to_dict())
     return devices.ceilings_csv(ceilings) if format == "csv" else format_sheet(devices.ceilings_sheet(ceilings), format)

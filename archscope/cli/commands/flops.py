@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope import api
 from archscope.cli import folder_targets, refused_options, wording
 from archscope.cli.options import FLOPS_VIEW_OPTIONS, RUN_OPTIONS, library_options, make_table_options
 from archscope.cli.output import errors_printed, finish_command, has_errors_in_view, refuse_outputs, write_output
@@ -107,16 +108,12 @@ def compare_targets(targets: Sequence[str], options: Mapping[str, Any]) -> tuple
 
 def compare_target(target: Any, options: Mapping[str, Any]) -> Comparison:
     """Return the comparison of one target, or of all variants of a spec."""
-    from archscope import api
-
     own = library_options({name: value for name, value in options.items() if name != "against"})
     with contextlib.redirect_stdout(sys.stderr):
         return api.compare(target, **own)
 
 
 def cross_check_target(target: str, options: Mapping[str, Any]) -> CrossCheck:
-    from archscope import api
-
     with failures_explained(target, options), contextlib.redirect_stdout(sys.stderr):
         found = api.cross_check(target, **library_options(options))
     return replace(found, report=wording.reword_report(found.report))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from archscope import api
 from archscope.cli.options import OUTPUT_OPTION, format_option
 from archscope.cli.output import errors_printed, refuse_outputs, write_output
 from archscope.errors import SpecError
+from archscope.render import json_csv, network_list, notebook_views
 
 
 @click.command(name="list")
@@ -19,9 +21,6 @@ def list_networks(targets: tuple[str, ...], format: str, output: str | None) -> 
     A folder stands for its specs. Nothing is run.
     """
     with errors_printed():
-        from archscope import api
-        from archscope.render import json_csv, network_list, notebook_views
-
         refuse_outputs([output], targets)
         try:
             networks = api.networks(*targets)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope import api
 from archscope.cli.formats import REPORT_FORMATS
 from archscope.cli.options import (
     OUTLINE_OPTIONS,
@@ -29,7 +30,11 @@ from archscope.cli.refused_options import refuse_ignored, refuse_without_rows
 from archscope.cli.target_reports import failures_as_document, failures_explained, format_sheet
 from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
+from archscope.profiling.grid import Grid
 from archscope.profiling.predicted_memory import OPTIMIZERS
+from archscope.render import grids, json_csv, roofline_picture, timings
+from archscope.render.columns import COLUMN_NAMES
+from archscope.render.timings import TIME_COLUMNS
 
 if TYPE_CHECKING:
     from archscope.profiling.grid import Grid
@@ -41,9 +46,6 @@ PICTURE_SUFFIXES = (".svg", ".png")
 
 def parse_timing_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
     """Return the column names in `path,time`. Raises BadParameter for unknown ones."""
-    from archscope.render.columns import COLUMN_NAMES
-    from archscope.render.timings import TIME_COLUMNS
-
     return parse_column_names((*COLUMN_NAMES, *TIME_COLUMNS), option, text)
 
 
@@ -150,15 +152,12 @@ def refuse_bad_options(
         raise UsageError(f"a picture is .svg or .png, not {picture!r}", "--picture roofline.svg")
     if several or options["no_rows"] or options["no_roofline"] or options["compile"]:
         raise UsageError("a picture is made of the rows of one measurement", "one batch size, one dtype, not compiled")
-    from archscope.render import roofline_picture
 
     roofline_picture.refuse_without_matplotlib()
 
 
 def measure_target(target: str, options: Mapping[str, Any]) -> Timing | Grid:
     """Return one measurement; of several batch sizes or dtypes, a grid."""
-    from archscope import api
-
     batches, dtypes = options["batch"], options["dtype"]
     first: dict[str, Any] = {name: next(iter(options[name]), None) for name in ("batch", "dtype")}
     how = library_options({name: given for name, given in options.items() if name not in ("batch", "dtype")})
@@ -177,14 +176,10 @@ def measure_target(target: str, options: Mapping[str, Any]) -> Timing | Grid:
 
 
 def is_interrupted(found: Timing | Grid) -> bool:
-    from archscope.profiling.grid import Grid
-
     return found.interrupted if isinstance(found, Grid) else found.measurement.interrupted
 
 
 def write_picture(found: Any, picture: str) -> None:
-    from archscope.render import roofline_picture
-
     points, report = found.points(), found.report
     unknown = sum(row.spent.flops is None for row in found.rows)
     rest = f", without {unknown} row{'s' * (unknown > 1)} of unknown FLOPs" if unknown else ""
@@ -196,9 +191,6 @@ def write_picture(found: Any, picture: str) -> None:
 
 
 def format_timing(found: Timing | Grid, table_options: TableOptions, format: str) -> str:
-    from archscope.profiling.grid import Grid
-    from archscope.render import grids, json_csv, timings
-
     if format == "json":
         return json_csv.format_json(found.to_dict())
     if isinstance(found, Grid):
