@@ -21,8 +21,8 @@ from archscope.conflicts.causes import CAUSE_OF_ARGUMENT, more_precise_cause
 from archscope.conflicts.diagnosis import Diagnosis
 from archscope.fixes.fix_search import MAX_OFFERED_FIXES, is_similar_change, stop_at_error
 from archscope.fixes.run_comparison import RunComparison, compare_if_all_fixed, compare_runs, compare_with_added_rows
+from archscope.ops.axis_map import count_equal_leading
 from archscope.report import Fix, Report
-from archscope.report.receptive_reshape import count_equal_leading
 from archscope.spec.tensor_calls import RESHAPE_FUNCTIONS, call_name
 from archscope.spec.text_diff import unified_diff
 

@@ -15,6 +15,7 @@ from torch import nn
 from archscope.compile.call_limits import MAX_NUMEL
 from archscope.ops import constructor_checks
 from archscope.ops.constructor_checks import count_problems
+from archscope.ops.windows import effective_kernel, is_kernel_too_large
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import describe_value
 from archscope.trace import LayerConflict, WrongArgument
@@ -61,7 +62,7 @@ def check_window_fits(layer: str, arguments: Mapping[str, Any], tensor: torch.Te
     if kernel is None or padding is None or dilation is None:
         return
     for size, k, p, d in zip(sizes, kernel, padding, dilation, strict=True):
-        if size + 2 * p < d * (k - 1) + 1:
+        if is_kernel_too_large(size, k, p, d):
             shape, window = "×".join(map(str, sizes)), "×".join(map(str, kernel))
             fact = f"{layer}: a kernel of {window} does not fit its input of {shape} (padding {p}, dilation {d})"
             raise EvaluationError(fact, "a smaller kernel, more padding, or less pooling before it")
@@ -80,7 +81,7 @@ def nearest_valid_shape(
     if kernel is None or padding is None or dilation is None:
         return ()
     ends = zip(shape[2:], kernel, padding, dilation, strict=True)
-    meant = (*shape[:2], *(max(size, d * (k - 1) + 1 - 2 * p) for size, k, p, d in ends))
+    meant = (*shape[:2], *(max(size, effective_kernel(k, d) - 2 * p) for size, k, p, d in ends))
     return meant if math.prod(meant) <= MAX_NUMEL else ()
 
 

@@ -11,7 +11,8 @@ from functools import cached_property, reduce
 from operator import or_
 
 from archscope.conflicts.axis_names import AxisNames
-from archscope.conflicts.axis_origins import CONCAT_OPS, OutputAxis, axis_origins
+from archscope.conflicts.axis_origins import OutputAxis, axis_origins
+from archscope.ops.axis_map import CONCAT_OPS
 from archscope.spec.tensor_calls import PERMUTE_FUNCTIONS
 from archscope.trace import Mismatch, Operand, Row, Value
 from archscope.trace_index import TraceIndex

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from archscope.report.receptive_reshape import attach_ones, axis_groups, index_axes
+from archscope.ops.axis_map import CONCAT_OPS, attach_ones, axis_groups, axis_map
 from archscope.trace import Operand, Row, Shape
 
 
@@ -28,8 +28,6 @@ class OutputAxis:
         return self.operands[0]
 
 
-CONCAT_OPS = ("cat", "concat", "concatenate")
-"""Functions that concatenate values."""
 AxisOrigins = Sequence[tuple[Operand, int]]
 OriginRule = Callable[[OutputAxis], AxisOrigins]
 
@@ -81,11 +79,6 @@ def concat_origins(output: OutputAxis) -> AxisOrigins:
     return [(output.first, output.axis)]
 
 
-def stack_origins(output: OutputAxis) -> AxisOrigins:
-    dim = int_or_zero(output.row.get("dim", 0)) % len(output.shape)
-    return () if output.axis == dim else [(output.first, output.axis - (output.axis > dim))]
-
-
 def matmul_origins(output: OutputAxis) -> AxisOrigins:
     """Return the origins for (…, n, k) @ (…, k, m): n from the left operand, m from the right one."""
     left, right = output.operands[0], output.operands[-1]
@@ -111,28 +104,17 @@ def view_origins(output: OutputAxis) -> AxisOrigins:
     return ()
 
 
-def transpose_origins(output: OutputAxis) -> AxisOrigins:
-    """Return the origins for `transpose(dim0, dim1)`."""
-    rank = len(output.shape)
-    dim0, dim1 = (int_or_zero(output.row.get(name, 0)) % rank for name in ("dim0", "dim1"))
-    return [(output.first, {dim0: dim1, dim1: dim0}.get(output.axis, output.axis))]
-
-
-def matrix_transpose_origins(output: OutputAxis) -> AxisOrigins:
-    """Return the origins for `t()`, `.T` and `.mT` of a matrix."""
-    rank = len(output.shape)
-    last = {rank - 1: rank - 2, rank - 2: rank - 1} if rank > 1 else {}
-    return [(output.first, last.get(output.axis, output.axis))]
-
-
-def permute_origins(output: OutputAxis) -> AxisOrigins:
-    dims = output.row.get("dims")
-    assert isinstance(dims, tuple)
-    return [(output.first, int_or_zero(dims[output.axis]) % len(output.shape))]
+def moved_origins(output: OutputAxis) -> AxisOrigins:
+    """Return the origins for permutations, parts and axes that are added or removed, by `ops.axis_map`."""
+    where = axis_map(output.row, output.first.value.shape, output.shape)
+    if where is None:
+        return reduction_origins(output)
+    return [(output.first, old) for old, new in where.items() if output.axis in new]
 
 
 def reduction_origins(output: OutputAxis) -> AxisOrigins:
-    """Return the origins for a reduction or a squeeze: remaining axes in order."""
+    """Return the origins for a reduction, or for an index that is a tensor: remaining axes in order, else guessed from
+    the sizes."""
     old = output.first.value.shape
     if len(old) == len(output.shape):
         return [(output.first, output.axis)] if old[output.axis] == output.shape[output.axis] else ()
@@ -144,17 +126,6 @@ def reduction_origins(output: OutputAxis) -> AxisOrigins:
     return [(output.first, left[output.axis])] if output.axis < len(left) else ()
 
 
-def index_origins(output: OutputAxis) -> AxisOrigins:
-    """Return the origins for `x[:, 0, 1:]`: a slice keeps its axis, an integer removes it, None inserts one; with a
-    tensor as index they are guessed from the sizes."""
-    index = output.row.get("index", "?")
-    entries = list(index) if isinstance(index, tuple) else [index]
-    if any(isinstance(entry, str) and ":" not in entry and entry != "..." for entry in entries):
-        return reduction_origins(output)
-    where, _ = index_axes(entries, len(output.first.value.shape))
-    return [(output.first, old) for old, new in where.items() if new == [output.axis]]
-
-
 def matching_axes(old: Shape, new: Shape) -> list[int]:
     """Return the axes of `old` that `new` may consist of, matched from the right."""
     found: list[int] = []
@@ -163,12 +134,6 @@ def matching_axes(old: Shape, new: Shape) -> list[int]:
         axis = next((a for a in range(axis - 1, -1, -1) if old[a] == size), axis - 1)
         found.insert(0, max(axis, 0))
     return found
-
-
-def unsqueeze_origins(output: OutputAxis) -> AxisOrigins:
-    """Return the origins for `unsqueeze(dim)`."""
-    dim = int_or_zero(output.row.get("dim", 0)) % len(output.shape)
-    return () if output.axis == dim else [(output.first, output.axis - (output.axis > dim))]
 
 
 # ------------------------------------------------------------ other functions
@@ -182,8 +147,7 @@ def broadcast_origins(output: OutputAxis) -> AxisOrigins:
 
 
 def kept_axis_origins(output: OutputAxis) -> AxisOrigins:
-    """Return the origins for functions that change sizes and keep axes (padding, interpolation, pixel shuffles,
-    slices)."""
+    """Return the origins for functions that change sizes and keep axes (interpolation, pixel shuffles)."""
     return (
         [(output.first, output.axis)]
         if len(output.first.value.shape) == len(output.shape)
@@ -203,19 +167,14 @@ ORIGIN_RULES: Mapping[str, OriginRule] = {
     **dict.fromkeys(("linear", "lstm", "gru", "rnn_tanh", "rnn_relu", "bilinear"), linear_origins),
     "embedding": embedding_origins,
     **dict.fromkeys(CONCAT_OPS, concat_origins),
-    "stack": stack_origins,
     **dict.fromkeys(("matmul", "bmm", "mm"), matmul_origins),
     "scaled_dot_product_attention": attention_origins,
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten"), view_origins),
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), transpose_origins),
-    **dict.fromkeys(("t", "T", "mT", "adjoint"), matrix_transpose_origins),
-    "permute": permute_origins,
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "squeeze", "select", "unbind", "norm"), reduction_origins),
-    "unsqueeze": unsqueeze_origins,
-    "getitem": index_origins,
-    **dict.fromkeys(
-        ("pad", "interpolate", "narrow", "chunk", "split", "pixel_shuffle", "pixel_unshuffle"), kept_axis_origins
-    ),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "t", "T", "mT", "adjoint", "permute"), moved_origins),
+    **dict.fromkeys(("squeeze", "unsqueeze", "stack", "select", "unbind", "getitem"), moved_origins),
+    **dict.fromkeys(("pad", "narrow", "chunk", "split"), moved_origins),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "norm"), reduction_origins),
+    **dict.fromkeys(("interpolate", "pixel_shuffle", "pixel_unshuffle"), kept_axis_origins),
     "new_zeros": view_origins,
 }
 """Function (short name) → the rule of its axes."""

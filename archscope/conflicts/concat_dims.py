@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archscope.conflicts.axis_history import AxisHistory
-from archscope.conflicts.axis_origins import CONCAT_OPS
 from archscope.conflicts.operand_relations import find_table_operand
+from archscope.ops.axis_map import CONCAT_OPS
 from archscope.trace import Mismatch, Operand, Row
 from archscope.trace_index import TraceIndex
 

@@ -13,14 +13,8 @@ from dataclasses import dataclass, field
 from math import prod
 
 from archscope.conflicts.axis_history import AxisHistory
-from archscope.conflicts.axis_origins import (
-    CONCAT_OPS,
-    OutputAxis,
-    axis_origins,
-    concat_origins,
-    index_origins,
-    view_origins,
-)
+from archscope.conflicts.axis_origins import OutputAxis, axis_origins, concat_origins, moved_origins, view_origins
+from archscope.ops.axis_map import CONCAT_OPS
 from archscope.ops.windows import Window, window_of
 from archscope.trace import Operand, Row, Value
 
@@ -229,7 +223,7 @@ def sets_axis(row: Row) -> bool:
 
 def find_slice(row: Row, axis: int, value: Value) -> slice | None:
     """Return the slice of an index that an axis of the result comes from; None if it is no slice."""
-    source = index_origins(OutputAxis(row, row.inputs[:1], value.shape, axis))
+    source = moved_origins(OutputAxis(row, row.inputs[:1], value.shape, axis))
     index = row.get("index", "?")
     entries = list(index) if isinstance(index, tuple) else [index]
     if len(source) != 1 or any(isinstance(entry, str) and ":" not in entry and entry != "..." for entry in entries):

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
 
-from archscope.conflicts.axis_origins import CONCAT_OPS, AxisOrigins, OutputAxis, axis_origins
+from archscope.conflicts.axis_origins import AxisOrigins, OutputAxis, axis_origins
 from archscope.conflicts.size_model import RESHAPE_OPS
+from archscope.ops.axis_map import CONCAT_OPS
 from archscope.trace import Operand, Row, Value
 from archscope.trace_index import TraceIndex
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from archscope.ops.windows import Window, is_kernel_too_large, per_axis
 from archscope.trace import Shape, WrongArgument
 
 
@@ -310,7 +311,7 @@ def check_pool(call: ShapeCall) -> ShapeProblem | None:
     shape, average, spatial = call.shapes()[0], "avg" in call.name.lower(), int(call.name[-2])
     names = (*POOL_PARAMETERS[:3], "ceil_mode") if average else POOL_PARAMETERS
     values = dict(zip(names, call.args[1:], strict=False)) | dict(call.kwargs)
-    kernel, padding = (to_each_axis(values.get(name, 0), spatial) for name in ("kernel_size", "padding"))
+    kernel, padding = (per_axis(values.get(name, 0), spatial) for name in ("kernel_size", "padding"))
     half = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
     values |= {"stride": values.get("stride") or kernel, "padding": half}
     bare = average and spatial == 3  # torch requires an input of the kernel's size there, without padding
@@ -328,12 +329,11 @@ def check_kernel_fits(
     """Return a problem if a kernel is larger than its padded input (with ceil_mode, by a stride or more)."""
     count, values = len(kernel), {name: value for name, value in values.items() if value != "valid"}
     padding, dilation, stride = (
-        to_each_axis(values.get(name, default), count)
-        for name, default in (("padding", 0), ("dilation", 1), ("stride", 1))
+        per_axis(values.get(name, default), count) for name, default in (("padding", 0), ("dilation", 1), ("stride", 1))
     )
     sizes, rounds = shape[-count:], bool(values.get("ceil_mode"))
     for axis, (size, k, p, d, s) in enumerate(zip(sizes, kernel, padding, dilation, stride, strict=True)):
-        if size > 0 and size + 2 * p + (s - 1) * rounds < d * (k - 1) + 1:
+        if size > 0 and is_kernel_too_large(size + (s - 1) * rounds, k, p, d):
             window, image = "×".join(map(str, kernel)), "×".join(map(str, sizes))
             fact = f"{layer}: a kernel of {window} does not fit its input of {image} (padding {p}, dilation {d})"
             return ShapeProblem("layer", (len(shape) - count + axis,), meant, fact)
@@ -351,23 +351,11 @@ def conv_output_sizes(sizes: Shape, kernel: Shape, values: Mapping[str, Any], *,
         return sizes
     count, values = len(sizes), {name: value for name, value in values.items() if value != "valid"}
     stride, padding, dilation, extra = (
-        to_each_axis(values.get(name, default), count)
+        per_axis(values.get(name, default), count)
         for name, default in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
     )
-    ends = zip(sizes, kernel, stride, padding, dilation, extra, strict=True)
-    if values.get("ceil_mode"):
-        rounded = ((-((d * (k - 1) + 1 - n - 2 * p) // s) + 1, n + p, s) for n, k, s, p, d, _ in ends)
-        return tuple(max(size - ((size - 1) * s >= end), 1) for size, end, s in rounded)
-    if transposed:
-        return tuple(max((n - 1) * s - 2 * p + d * (k - 1) + e + 1, 1) for n, k, s, p, d, e in ends)
-    return tuple(max((n + 2 * p - d * (k - 1) - 1) // s + 1, 1) for n, k, s, p, d, _ in ends)
-
-
-def to_each_axis(value: Any, count: int) -> tuple[int, ...]:
-    """Return one number for each spatial axis."""
-    if isinstance(value, int):
-        return (value,) * count
-    return tuple(value) if len(value) == count else tuple(value) * count
+    window = Window(kernel, stride, padding, dilation, extra, transposed, bool(values.get("ceil_mode")))
+    return tuple(max(window.size(size, axis), 1) for axis, size in enumerate(sizes))
 
 
 def check_batch_norm(call: ShapeCall) -> ShapeProblem | None:

@@ -1,17 +1,52 @@
-"""Windows of convolutions and poolings: a row → Window → output sizes.
+"""Windows of convolutions and poolings: the arithmetic of their sizes along one axis, the Window of a row, and which
+positions of an axis it reads (AxisWindow).
 
-The formulas are those of torch.nn.Conv2d, ConvTranspose2d and MaxPool2d.
+The formulas are those of torch.nn.Conv2d, ConvTranspose2d and MaxPool2d, under Shape.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import gcd
 
 from archscope.trace import Row
 
 WINDOW_FUNCTIONS = re.compile(r"(conv|conv_transpose|max_pool|avg_pool|lp_pool)([123])d")
 SpatialSizes = tuple[int, ...]
+
+
+def effective_kernel(kernel: int, dilation: int) -> int:
+    """Return the number of input positions that a kernel spans, gaps of the dilation included."""
+    return dilation * (kernel - 1) + 1
+
+
+def window_output_size(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, *, extra: int = 0, ceil: bool = False
+) -> int:
+    """Return the number of positions of a convolution or pooling along one axis.
+
+    extra: padding at the end beyond that on both sides. ceil: the last window may extend beyond the input, if it begins
+    before the padding at the end.
+    """
+    slack = size + 2 * padding + extra - effective_kernel(kernel, dilation)
+    if not ceil:
+        return slack // stride + 1
+    steps = -(-slack // stride)
+    return steps if steps * stride >= size + padding else steps + 1
+
+
+def transposed_output_size(size: int, kernel: int, stride: int, padding: int, dilation: int, extra: int) -> int:
+    """Return the number of positions of a transposed convolution along one axis. extra: its output padding."""
+    return (size - 1) * stride - 2 * padding + effective_kernel(kernel, dilation) + extra
+
+
+def is_kernel_too_large(size: int, kernel: int, padding: int, dilation: int) -> bool:
+    """Return whether a kernel is larger than its input with the padding on both sides."""
+    return size + 2 * padding < effective_kernel(kernel, dilation)
 
 
 @dataclass(frozen=True)
@@ -43,18 +78,14 @@ class Window:
 
     def effective_kernel(self, axis: int) -> int:
         """Return the number of input positions that the kernel spans, gaps of the dilation included."""
-        return self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        return effective_kernel(self.kernel[axis], self.dilation[axis])
 
     def size(self, n: int, axis: int) -> int:
         """Return the length of the output for an input of length n along one spatial axis."""
-        stride, padding = self.stride[axis], self.padding[axis]
+        numbers = (self.kernel[axis], self.stride[axis], self.padding[axis], self.dilation[axis])
         if self.transposed:
-            return (n - 1) * stride - 2 * padding + self.effective_kernel(axis) + self.extra[axis]
-        slack = n + 2 * padding + self.extra[axis] - self.effective_kernel(axis)
-        steps = -(-slack // stride) if self.ceil else slack // stride
-        if self.ceil and steps * stride >= n + padding:  # the last window must start inside
-            steps -= 1
-        return steps + 1
+            return transposed_output_size(n, *numbers, self.extra[axis])
+        return window_output_size(n, *numbers, extra=self.extra[axis], ceil=self.ceil)
 
 
 def window_of(row: Row) -> Window | None:
@@ -80,12 +111,86 @@ def window_of(row: Row) -> Window | None:
 
 
 def per_axis(value: object, axes: int) -> SpatialSizes:
-    """Return one number for each axis; () if the value is no such number or tuple."""
+    """Return one number for each axis; () if the value is no such number, tuple or list."""
     if isinstance(value, int):
         return (value,) * axes
-    if not isinstance(value, tuple) or len(value) not in (1, axes) or not all(isinstance(n, int) for n in value):
+    if not isinstance(value, tuple | list) or len(value) not in (1, axes) or not all(isinstance(n, int) for n in value):
         return ()
-    return (value * axes)[:axes]
+    return (tuple(value) * axes)[:axes]
+
+
+@dataclass(frozen=True)
+class AxisWindow:
+    """A window along one axis of a value: the axis, its size, the number of outputs, and the window's arguments."""
+
+    axis: int
+    size: int
+    outputs: int
+    kernel: int
+    stride: int
+    dilation: int
+    padding: int
+
+    @property
+    def span(self) -> int:
+        """The number of positions from the first to the last one that an output reads."""
+        return effective_kernel(self.kernel, self.dilation)
+
+    @property
+    def read_share(self) -> Fraction:
+        """The share of positions that some output reads at this stride, apart from the edges."""
+        # a kernel of any size reads at most so many different positions modulo the stride
+        different = self.stride // gcd(self.dilation, self.stride)
+        return Fraction(min(self.kernel, different), self.stride)
+
+    @cached_property
+    def unread_tail(self) -> int:
+        """The number of positions at the end after the last one that is read."""
+        return self.size - 1 - max(map(self._last, self._last_candidates()))
+
+    def _last_candidates(self) -> Iterable[int]:
+        """Return kernel positions that include the one which reads last: the last one that every output reads, and one
+        period of the stride after it."""
+        span = self.size - 1 + self.padding - (self.outputs - 1) * self.stride
+        inside = min(span // self.dilation, self.kernel - 1)  # the last that every output reads
+        period = self.stride // gcd(self.dilation, self.stride)
+        after = max(inside + 1, 0)
+        return (max(inside, 0), *range(after, min(after + period, self.kernel)))
+
+    def _last(self, offset: int) -> int:
+        """Return the last position that the kernel's position `offset` lies on; -1 if it only meets padding."""
+        start = offset * self.dilation - self.padding
+        steps = min(self.outputs - 1, (self.size - 1 - start) // self.stride)
+        return max(-1, start + steps * self.stride) if steps >= 0 else -1
+
+    @cached_property
+    def used_positions(self) -> int:
+        """The number of kernel positions that ever lie on the input, and not on its padding."""
+        if self.stride > self.size:  # a step may jump over the input
+            return sum(self._last(offset) >= 0 for offset in range(self.kernel))
+        first = -(-(self.padding - (self.outputs - 1) * self.stride) // self.dilation)
+        last = (self.padding + self.size - 1) // self.dilation
+        return max(0, min(last, self.kernel - 1) - max(first, 0) + 1)
+
+
+def window_and_axes(row: Row) -> tuple[Window | None, tuple[int, ...]]:
+    """Return the window of a convolution or pooling, and the axes that it moves along; (None, ()) for other rows."""
+    window = window_of(row) if row.inputs and row.outputs else None
+    if window is None or len(row.outputs[0].shape) != len(row.inputs[0].value.shape):
+        return None, ()
+    rank = len(row.outputs[0].shape)
+    return window, tuple(range(rank - window.axes, rank))
+
+
+def axis_windows(row: Row) -> tuple[AxisWindow, ...]:
+    """Return the window for each axis; () for a transposed convolution, whose output is the larger side, and for other
+    rows."""
+    window, axes = window_and_axes(row)
+    if window is None or window.transposed:
+        return ()
+    given, sizes = row.inputs[0].value.shape, row.outputs[0].shape
+    arguments = zip(axes, window.kernel, window.stride, window.dilation, window.padding, strict=True)
+    return tuple(AxisWindow(axis, given[axis], sizes[axis], k, s, d, p) for axis, k, s, d, p in arguments)
 
 
 def stride_between(main: SpatialSizes, shortcut: SpatialSizes) -> int:

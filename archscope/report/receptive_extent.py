@@ -110,10 +110,6 @@ def shift_extent(extent: ReceptiveExtent, moves: WindowMoves) -> ReceptiveExtent
     return replace(extent, size=size, jump=extent.jump * factor)
 
 
-def identity_axes(seen: ReceptiveRow) -> Mapping[int, list[int]]:
-    return {axis: [axis] for axis in range(min(len(seen.shape), len(seen.out)))}
-
-
 def align_right(field: ReceptiveField, shape: Shape, out: Shape) -> ReceptiveField:
     """Return the field with axes counted from the end, as in broadcasting."""
     shift = len(out) - len(shape)

@@ -11,40 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil, gcd
+from math import ceil, gcd, prod
 
-from archscope.ops.windows import Window, per_axis
+from archscope.ops.axis_map import axis_map, identity_axes, index_steps
+from archscope.ops.shape_errors import can_broadcast_to
+from archscope.ops.windows import Window, axis_windows, per_axis, window_and_axes
 from archscope.report.receptive_extent import (
     ReceptiveExtent,
     ReceptiveField,
     ReceptiveRow,
     ReceptiveRule,
     WindowMoves,
+    align_right,
+    join_fields,
     mix_axes,
     move_axes,
     shift_extent,
     unknown_field,
 )
-from archscope.report.receptive_mixing import (
-    attention_field,
-    elementwise_field,
-    embedding_field,
-    global_field,
-    linear_field,
-    matmul_field,
-    mixed_along,
-    reduced_field,
-)
-from archscope.report.receptive_reshape import (
-    concatenated_field,
-    indexed_field,
-    permuted_field,
-    repeated_field,
-    reshaped_field,
-    sliced_field,
-    transposed_field,
-)
-from archscope.report.receptive_windows import receptive_windows, window_and_axes
 from archscope.trace import Operand, Trace
 
 
@@ -111,7 +95,7 @@ def window_field(seen: ReceptiveRow) -> ReceptiveField:
     if window and window.transposed:
         moves = transposed_moves(window, axes)
     else:
-        moves = {slide.axis: (slide.span - 1, Fraction(slide.stride)) for slide in receptive_windows(seen.row)}
+        moves = {slide.axis: (slide.span - 1, Fraction(slide.stride)) for slide in axis_windows(seen.row)}
     return move_axes(tuple(shift_extent(extent, moves) for extent in field), {axis: [axis] for axis in axes}, seen.out)
 
 
@@ -165,6 +149,110 @@ def unfold_field(seen: ReceptiveRow) -> ReceptiveField:
     return move_axes(tuple(shift_extent(extent, moves) for extent in seen.field), {2: [2], 3: [2]}, seen.out)
 
 
+# ------------------------------------------------------------ mixed positions
+def elementwise_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field of an elementwise operation with broadcasting; unknown if a shape does not broadcast."""
+    shapes = [operand.value.shape for operand, field in zip(seen.row.inputs, seen.fields, strict=True) if field]
+    if not all(can_broadcast_to(shape, seen.out) for shape in shapes):
+        return unknown_field(seen)
+    pairs = zip(seen.row.inputs, seen.fields, strict=True)
+    return join_fields(align_right(field, operand.value.shape, seen.out) for operand, field in pairs if field)
+
+
+def reduced_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field after a reduction (mean, maximum …) over some axes, or all if none are named."""
+    if seen.out == seen.shape:
+        return elementwise_field(seen)
+    rank, dim = len(seen.shape), seen.row.get("dim")
+    dims = dim if isinstance(dim, tuple) else (dim,)
+    gone = {d % rank for d in dims if isinstance(d, int)} or (set(range(rank)) if dim in (None, ()) else set())
+    field = tuple(mix_axes(extent, gone) for extent in seen.field)
+    kept = [axis for axis in range(rank) if axis not in gone] if len(seen.out) < rank else list(range(rank))
+    return move_axes(field, {old: [new] for new, old in enumerate(kept)}, seen.out)
+
+
+def mixed_along(name: str, default: int) -> ReceptiveRule:
+    """Return a rule that mixes all positions along the axis that an attribute names."""
+
+    def rule(seen: ReceptiveRow) -> ReceptiveField:
+        return tuple(mix_axes(extent, [seen.axis(name, default)]) for extent in seen.field)
+
+    return rule
+
+
+def linear_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field after a linear map: the last axis is mixed."""
+    last = len(seen.shape) - 1
+    field = tuple(mix_axes(extent, [last]) for extent in seen.field)
+    return move_axes(field, identity_axes(seen.shape, seen.out), seen.out)
+
+
+def global_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return a field of all positions: recurrent layers, Fourier transforms, cumulative sums."""
+    return tuple(replace(extent, whole=True) for extent in join_fields(seen.fields))
+
+
+def embedding_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field after an embedding: the axes stay, features are added or changed behind them."""
+    return move_axes(seen.field, identity_axes(seen.shape, seen.out), seen.out)
+
+
+def matmul_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field of a matrix product: the last axis of the left and the last but one of the right are mixed."""
+    shapes = [operand.value.shape for operand in seen.row.inputs[-2:]]
+    if len(shapes) < 2 or min(map(len, shapes)) < 2:
+        return unknown_field(seen)
+    (left, right), (left_shape, right_shape) = seen.fields[-2:], shapes
+    rows = tuple(mix_axes(extent, [len(left_shape) - 1]) for extent in left)
+    columns = tuple(mix_axes(extent, [max(0, len(right_shape) - 2)]) for extent in right)
+    return join_fields([align_right(rows, left_shape, seen.out), align_right(columns, right_shape, seen.out)])
+
+
+def attention_field(positions: int) -> ReceptiveRule:
+    """Return a rule for attention, where every query sees all keys. positions: the sequence axis of queries and keys,
+    counted from the end if negative."""
+
+    def rule(seen: ReceptiveRow) -> ReceptiveField:
+        sides = [
+            tuple(mix_axes(extent, [positions % len(operand.value.shape)]) for extent in field)
+            for operand, field in zip(seen.row.inputs[1:3], seen.fields[1:3], strict=True)
+        ]
+        query = align_right(seen.field, seen.shape, seen.out)
+        return join_fields([query, *(tuple(replace(r, at=frozenset()) for r in side) for side in sides)])
+
+    return rule
+
+
+# ------------------------------------------------------------ moved axes
+def moved_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field after a view, a permutation or a part along an axis, by `ops.axis_map`."""
+    where = axis_map(seen.row, seen.shape, seen.out)
+    return unknown_field(seen) if where is None else move_axes(seen.field, where, seen.out)
+
+
+def reshaped_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field after a view; one of another size repeats its input."""
+    if prod(seen.shape) == prod(seen.out):
+        return moved_field(seen)
+    return align_right(seen.field, seen.shape, seen.out) if len(seen.out) >= len(seen.shape) else unknown_field(seen)
+
+
+def concatenated_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field after `cat` or `stack`: each part keeps its axes."""
+    where = axis_map(seen.row, seen.shape, seen.out) or {}
+    return join_fields(move_axes(field, where, seen.out) for field in seen.fields)
+
+
+def indexed_field(seen: ReceptiveRow) -> ReceptiveField:
+    """Return the field after `x[:, 0, ::2]`; unknown if an index is a tensor."""
+    found = index_steps(seen.row, len(seen.shape))
+    if found is None:
+        return unknown_field(seen)
+    where, steps = found
+    moves = {axis: (0, step) for axis, step in steps.items()}
+    return move_axes(tuple(shift_extent(extent, moves) for extent in seen.field), where, seen.out)
+
+
 RECEPTIVE_RULES: Mapping[str, ReceptiveRule] = {
     **{f"adaptive_{kind}_pool{d}d": resized_field for kind in ("avg", "max") for d in (1, 2, 3)},
     **dict.fromkeys(("interpolate", "upsample"), resized_field),
@@ -182,11 +270,10 @@ RECEPTIVE_RULES: Mapping[str, ReceptiveRule] = {
         ("flip", "roll", "sort", "argsort", "grid_sample", "fold", "einsum", "gather", "take"), unknown_field
     ),
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"), reshaped_field),
-    **dict.fromkeys(("expand", "repeat", "expand_as", "broadcast_to"), repeated_field),
-    **dict.fromkeys(("permute", "movedim"), permuted_field),
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), transposed_field),
+    **dict.fromkeys(("expand", "repeat", "expand_as", "broadcast_to", "permute", "movedim"), moved_field),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), moved_field),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack"), concatenated_field),
-    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "pad", "unbind", "select"), sliced_field),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "pad", "unbind", "select"), moved_field),
     "scaled_dot_product_attention": attention_field(-2),
     "multi_head_attention_forward": attention_field(0),
     "unfold": unfold_field,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
-from archscope.report.receptive_reshape import index_axes
-from archscope.report.receptive_windows import window_and_axes
+from archscope.ops.axis_map import axis_map
+from archscope.ops.windows import window_and_axes
 from archscope.trace import Row, Shape, Trace
 
 FEATURES, POSITIONS, BATCH, UNKNOWN = "features", "positions", "batch", ""
@@ -114,7 +114,7 @@ class AxisPartTracker:
             return [self.new_axes(value.shape) for value in row.outputs]
         short = row.short_name.removesuffix("_")
         rule = window_axes if window_and_axes(row)[0] is not None else AXIS_PART_RULES.get(short, elementwise_axes)
-        followed = row.outputs if rule is selected_axes else row.outputs[:1]
+        followed = row.outputs if rule is moved_axes else row.outputs[:1]
         found = [self._with_right_sizes(rule(RowOutput(self, row, value.shape)), value.shape) for value in followed]
         return [*found, *(self.new_axes(value.shape) for value in row.outputs[len(followed) :])]
 
@@ -169,26 +169,18 @@ def resized_axes(at: RowOutput) -> ShapeParts | None:
     )
 
 
-def selected_axes(at: RowOutput) -> ShapeParts | None:
-    """Return the axes without the one that `unbind` or `select` removes; after other slicing, see `resized_axes`."""
-    axes, dim = at.tracker.of(at.row), at.row.get("dim", 0)
-    if len(axes) == len(at.out) or not isinstance(dim, int):
-        return resized_axes(at)
-    return tuple(axis for i, axis in enumerate(axes) if i != dim % len(axes))
-
-
-def indexed_axes(at: RowOutput) -> ShapeParts | None:
-    """Return the axes of `x[:, 0, ::2]`; None if an index is a tensor."""
-    index, axes = at.row.get("index", "?"), at.tracker.of(at.row)
-    entries = [*index] if isinstance(index, tuple) else [index]
-    if any(not isinstance(e, (int, type(None))) and ":" not in str(e) and e != "..." for e in entries):
+def moved_axes(at: RowOutput) -> ShapeParts | None:
+    """Return the axes after a permutation or a part along an axis, by `ops.axis_map`; one of another size is a new axis
+    of the same kind."""
+    axes, shape = at.tracker.of(at.row), at.row.inputs[0].value.shape
+    where = axis_map(at.row, shape, at.out)
+    if where is None:
         return None
-    where, _ = index_axes(entries, len(axes))
     found: list[AxisParts] = [()] * len(at.out)
-    for old, (new,) in where.items():
-        kept = at.row.inputs[0].value.shape[old] == at.out[new]
-        kind = axes[old][0].kind if len(axes[old]) == 1 else UNKNOWN
-        found[new] = axes[old] if kept else at.tracker.new_axis(at.out[new], kind)
+    for old, news in where.items():
+        for new in news:
+            kind = axes[old][0].kind if len(axes[old]) == 1 else UNKNOWN
+            found[new] = axes[old] if shape[old] == at.out[new] else at.tracker.new_axis(at.out[new], kind)
     return tuple(found)
 
 
@@ -204,22 +196,6 @@ def reduced_axes(at: RowOutput) -> ShapeParts | None:
 # ------------------------------------------------------------ rows that move axes
 def viewed_axes(at: RowOutput) -> ShapeParts | None:
     return regroup_axes(at.tracker.of(at.row), at.out)
-
-
-def permuted_axes(at: RowOutput) -> ShapeParts | None:
-    axes, order = at.tracker.of(at.row), at.row.get("dims")
-    if not isinstance(order, tuple) or len(order) != len(axes):
-        return None
-    return tuple(axes[d % len(axes)] for d in order)
-
-
-def swapped_axes(at: RowOutput) -> ShapeParts | None:
-    axes = [*at.tracker.of(at.row)]
-    dim0, dim1 = at.row.get("dim0", -2), at.row.get("dim1", -1)
-    if len(axes) < 2 or not isinstance(dim0, int) or not isinstance(dim1, int):
-        return None
-    axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
-    return tuple(axes)
 
 
 # ------------------------------------------------------------ rows that make axes
@@ -280,9 +256,8 @@ AXIS_PART_RULES: Mapping[str, AxisPartRule] = {
     **dict.fromkeys(
         ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "ravel"), viewed_axes
     ),
-    "permute": permuted_axes,
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), swapped_axes),
-    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "unbind", "select"), selected_axes),
+    **dict.fromkeys(("permute", "transpose", "swapaxes", "swapdims", "T", "mT", "t", "getitem"), moved_axes),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "unbind", "select"), moved_axes),
     **dict.fromkeys(("cat", "concat", "concatenate", "pad", "expand", "repeat", "broadcast_to"), resized_axes),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "norm"), reduced_axes),
     **dict.fromkeys(("linear", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"), linear_axes),
@@ -294,7 +269,6 @@ AXIS_PART_RULES: Mapping[str, AxisPartRule] = {
     "movedim": unknown_axes,
     "scaled_dot_product_attention": attention_axes,
     "embedding": embedding_axes,
-    "getitem": indexed_axes,
 }
 """Function (short name, without the underscore of an in-place one) → rule. A function that is not here counts as
 elementwise if the shapes fit."""

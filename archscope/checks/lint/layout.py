@@ -19,8 +19,8 @@ from archscope.checks.lint.lint_context import (
     rule_finding,
 )
 from archscope.checks.lint.lint_rule import lint_rule
+from archscope.ops.axis_map import CONCAT_OPS, axis_groups
 from archscope.report import Finding
-from archscope.report.receptive_reshape import axis_groups
 from archscope.trace import Row
 
 VIEW_OPS = frozenset(["view", "reshape", "flatten", "unflatten", "view_as", "reshape_as"])
@@ -28,7 +28,6 @@ AXIS_MOVING_OPS = frozenset(["permute", "transpose", "swapaxes", "swapdims", "mo
 SPLIT_AND_JOIN_OPS = frozenset(
     ["unbind", "select", "chunk", "split", "cat", "concat", "concatenate", "stack", "unsqueeze", "squeeze"]
 )
-CONCAT_OPS = frozenset(["cat", "concat", "concatenate"])
 SIMPLE_REDUCTIONS = frozenset(["mean", "sum", "amax", "amin", "max"])
 ATTENTION_OPS = frozenset(["scaled_dot_product_attention", "multi_head_attention_forward"])
 FEATURE_OPS = CONV_OPS | ATTENTION_OPS | {"linear", "matmul", "bmm", "layer_norm", "rms_norm", "lstm", "gru"}

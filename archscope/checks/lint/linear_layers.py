@@ -16,8 +16,8 @@ from archscope.checks.lint.lint_context import (
     rule_finding,
 )
 from archscope.checks.lint.lint_rule import lint_rule
+from archscope.ops.windows import axis_windows
 from archscope.report import Finding
-from archscope.report.receptive_windows import receptive_windows
 from archscope.trace import Row
 
 WEIGHTING_PRODUCTS = frozenset(["matmul", "bmm", "mul", "einsum", "baddbmm"])
@@ -89,14 +89,14 @@ def channels_in_out(row: Row) -> tuple[int, int]:
 
 def is_patch_embedding(context: LintContext, row: Row) -> bool:
     """Return whether a convolution only cuts the net's input into patches."""
-    windows = receptive_windows(row)
+    windows = axis_windows(row)
     whole = all(window.kernel == window.stride > 1 for window in windows)
     return bool(windows) and whole and context.index.maker(row.inputs[0]) is None
 
 
 def is_separable(one: Row, other: Row) -> bool:
     """Return whether the kernels are 1×k and k×1."""
-    pairs = list(zip(receptive_windows(one), receptive_windows(other), strict=False))
+    pairs = list(zip(axis_windows(one), axis_windows(other), strict=False))
     crossed = all(min(a.kernel, b.kernel) == 1 for a, b in pairs)
     return crossed and any(a.kernel > 1 for a, _ in pairs) and any(b.kernel > 1 for _, b in pairs)
 

@@ -19,8 +19,8 @@ from archscope.checks.lint.lint_context import (
     rule_finding,
 )
 from archscope.checks.lint.lint_rule import lint_rule
+from archscope.ops.windows import axis_windows
 from archscope.report import Finding
-from archscope.report.receptive_windows import receptive_windows
 from archscope.trace import Row
 
 
@@ -131,6 +131,6 @@ def find_batch_norm(context: LintContext, row: Row) -> tuple[Row | None, list[Ro
     after = context.next_op(row)
     while after is not None and after.short_name != "batch_norm":
         layers += [after] if op_name(after) in LINEAR_MAP_OPS else []
-        goes_on = layers[-1:] == [after] or op_name(after) in ACTIVATIONS or bool(receptive_windows(after))
+        goes_on = layers[-1:] == [after] or op_name(after) in ACTIVATIONS or bool(axis_windows(after))
         after = context.next_op(after) if goes_on and len(layers) < 2 else None
     return after, layers

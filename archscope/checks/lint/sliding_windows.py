@@ -8,11 +8,11 @@ from math import prod
 from archscope import units
 from archscope.checks.lint.lint_context import CONV_OPS, LintContext, rule_finding
 from archscope.checks.lint.lint_rule import lint_rule
+from archscope.ops.windows import AxisWindow, axis_windows
 from archscope.report import Finding
 from archscope.report.receptive_extent import ReceptiveField
 from archscope.report.receptive_field import field_text as field_text
 from archscope.report.receptive_field import input_extent
-from archscope.report.receptive_windows import ReceptiveWindow, receptive_windows
 from archscope.trace import Row
 
 AXIS_WORDS = {1: ("position",), 2: ("row", "column"), 3: ("slice", "row", "column")}
@@ -23,7 +23,7 @@ def skipping_stride(context: LintContext) -> Iterator[Finding]:
     """Yield windows with a stride larger than the kernel. Next to a path that reads everything this is usual, as in
     shortcuts: a note. On the only path that input is never read: a warning."""
     for row in context.rows:
-        windows = receptive_windows(row)
+        windows = axis_windows(row)
         share = prod(window.read_share for window in windows)
         if not windows or share == 1:
             continue
@@ -50,7 +50,7 @@ def is_bypassed(context: LintContext, row: Row) -> bool:
     skipping = {
         reader.index
         for reader in context.index.readers(value.id)
-        if any(window.read_share < 1 for window in receptive_windows(reader))
+        if any(window.read_share < 1 for window in axis_windows(reader))
     }
     reached = context.index.reachable_values(context.index.inputs, without=skipping)
     return not reached.isdisjoint(context.index.output_ids)
@@ -59,7 +59,7 @@ def is_bypassed(context: LintContext, row: Row) -> bool:
 @lint_rule("dropped-pixels", "note", "rows and columns that a window's rounding never reads")
 def dropped_pixels(context: LintContext) -> Iterator[Finding]:
     for row in context.rows:
-        windows = receptive_windows(row)
+        windows = axis_windows(row)
         named = zip(AXIS_WORDS.get(len(windows), ()), windows, strict=True)
         lost = [
             (name, w) for name, w in named if w.unread_tail > padding_before(context, row, w.axis) and w.read_share == 1
@@ -84,7 +84,7 @@ def padding_before(context: LintContext, row: Row, axis: int) -> int:
     return added if isinstance(added, int) else shape[axis]
 
 
-def lost_positions_text(window: ReceptiveWindow) -> str:
+def lost_positions_text(window: AxisWindow) -> str:
     first, last = window.size - window.unread_tail, window.size - 1
     return f" {last}" if first == last else f"s {first} to {last}"
 
@@ -93,7 +93,7 @@ def lost_positions_text(window: ReceptiveWindow) -> str:
 def field_too_large(context: LintContext) -> Iterator[Finding]:
     """Yield kernels on maps so small, or so dilated, that most of their weights never lie on the input."""
     for row in context.rows:
-        windows = receptive_windows(row) if row.short_name in CONV_OPS else ()
+        windows = axis_windows(row) if row.short_name in CONV_OPS else ()
         used, total = prod(window.used_positions for window in windows), prod(window.kernel for window in windows)
         if windows and 2 * used < total:
             kernel, size = (

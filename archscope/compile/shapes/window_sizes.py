@@ -1,15 +1,17 @@
-"""Sizes of sliding windows: convolutions, pools, padding, resampling. Plain arithmetic on shapes.
+"""The sizes of convolutions, pools, padding, resampling and lists of values, for arguments that rules cover.
 
-Formulas: the Shape sections of torch.nn.Conv2d, ConvTranspose2d, MaxPool2d and Upsample.
+The formulas of windows are those of `ops.windows`; that of resampling is in the Shape section of torch.nn.Upsample.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import repeat
+from functools import partial
 
 from archscope.compile.shapes.guards import NoRule, axis_index, guard, int_tuple, is_finite_number, is_int
+from archscope.ops.shape_errors import concat_shape, differing_other_axes
+from archscope.ops.windows import transposed_output_size, window_output_size
 
 Shape = tuple[int, ...]
 _MODE_RANKS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
@@ -24,8 +26,7 @@ def conv_sizes(sizes: Shape, kernel: Shape, stride: object, padding: object, dil
         guard(set(stride) == {1})
         return sizes
     padding = int_tuple(0 if padding == "valid" else padding, count)
-    rows = zip(sizes, kernel, stride, padding, dilation, strict=True)
-    out = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in rows)
+    out = tuple(map(window_output_size, sizes, kernel, stride, padding, dilation))
     guard(min(padding) >= 0 and min(out) > 0)
     return out
 
@@ -38,8 +39,7 @@ def conv_transpose_sizes(
     stride, padding, output, dilation = (int_tuple(value, count) for value in (stride, padding, output, dilation))
     guard(min(stride) > 0 and min(dilation) > 0 and min(kernel) > 0 and min(padding) >= 0 and min(output) >= 0)
     guard(all(o < max(s, d) for o, s, d in zip(output, stride, dilation, strict=True)))
-    rows = zip(sizes, kernel, stride, padding, output, dilation, strict=True)
-    out = tuple((n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows)
+    out = tuple(map(transposed_output_size, sizes, kernel, stride, padding, dilation, output))
     guard(min(out) > 0)
     return out
 
@@ -53,15 +53,9 @@ def pool_sizes(sizes: Shape, kernel: object, stride: object, padding: object, di
     padding, dilation = int_tuple(padding, count), int_tuple(dilation, count)
     guard(min(kernel) > 0 and min(stride) > 0 and min(dilation) > 0 and min(padding) >= 0 and isinstance(ceil, bool))
     guard(all(2 * p <= k for p, k in zip(padding, kernel, strict=True)))
-    out = tuple(map(_pool_size, sizes, kernel, stride, padding, dilation, repeat(ceil)))
+    out = tuple(map(partial(window_output_size, ceil=ceil is True), sizes, kernel, stride, padding, dilation))
     guard(min(out) > 0)
     return out
-
-
-def _pool_size(n: int, k: int, s: int, p: int, d: int, ceil: bool) -> int:
-    span = n + 2 * p - d * (k - 1) - 1
-    out = (span + (s - 1 if ceil else 0)) // s + 1
-    return out - 1 if ceil and (out - 1) * s >= n + p else out
 
 
 def adaptive_sizes(sizes: Shape, output: object) -> Shape:
@@ -125,9 +119,8 @@ def cat_shape(shapes: Sequence[Shape], dim: object) -> Shape:
     """Return the shape of torch.cat; the inputs must be equal in all other axes."""
     guard(shapes and len(shapes[0]) > 0)
     place = axis_index(dim, len(shapes[0]))
-    rest = {(*shape[:place], -1, *shape[place + 1 :]) for shape in shapes if len(shape) > place}
-    guard(len(rest) == 1 and len({len(shape) for shape in shapes}) == 1)
-    return (*shapes[0][:place], sum(shape[place] for shape in shapes), *shapes[0][place + 1 :])
+    guard(len({len(shape) for shape in shapes}) == 1 and not differing_other_axes(shapes, place))
+    return concat_shape(shapes, place)
 
 
 def arange_length(bounds: tuple[object, ...], step: object) -> int:

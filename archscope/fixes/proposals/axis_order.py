@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from archscope.conflicts.axis_origins import OutputAxis, axis_origins
 from archscope.fixes.proposals.conflict_case import ConflictCase, Proposal, Spot, enclosing_expressions
-from archscope.report.receptive_reshape import count_equal_leading
+from archscope.ops.axis_map import count_equal_leading
 from archscope.spec import tensor_calls
 from archscope.spec.spec_types import Expression, Join, Residual
 from archscope.spec.tensor_calls import (

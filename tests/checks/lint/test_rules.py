@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from archscope.checks.lint import LINT_RULES
-from archscope.report.receptive_windows import ReceptiveWindow
+from archscope.ops.windows import AxisWindow
 from tests.checks.lint.nets import Net, finding_keys, of_module, of_steps
 
 pytestmark = pytest.mark.moves_rng
@@ -303,7 +303,7 @@ def test_what_a_window_reads(size: int, kernel: int, stride: int, dilation: int,
     outputs = (size + 2 * padding - span) // stride + 1
     if outputs < 1:
         return
-    slide = ReceptiveWindow(0, size, outputs, kernel, stride, dilation, padding)
+    slide = AxisWindow(0, size, outputs, kernel, stride, dilation, padding)
     met = {i for i in range(kernel) for o in range(outputs) if 0 <= o * stride - padding + i * dilation < size}
     read = {o * stride - padding + i * dilation for o in range(outputs) for i in range(kernel)} & {*range(size)}
     assert slide.used_positions == len(met)
