@@ -60,6 +60,7 @@ SAME_LAYER_IMPORTS: dict[tuple[str, str], str] = {
     ("trace_index", "trace"): "an index is an index of a trace",
     ("planned_block", "trace"): "a planned step has the shapes of a trace",
     ("ops", "trace"): "mismatches and windows are those of a trace's rows",
+    ("spec", "ops"): "the dtypes that a spec may name",
     ("compile", "torch_layers"): "a step is a layer with its arguments",
     ("targets", "record"): "only record lists what a module holds",
     ("record", "devices"): "only devices calls the functions of devices",

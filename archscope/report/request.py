@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from archscope import units
-from archscope.spec.parse_data import DTYPE_NAMES
+from archscope.ops.dtypes import DTYPE_NAMES
 
 LIVE_TARGET = "target"
 COMMAND_FLAGS = ("batch", "device", "dtype", "seed", "train", "allow_python")

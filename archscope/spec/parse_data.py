@@ -13,6 +13,7 @@ import keyword
 import re
 
 from archscope.errors import Problem, Problems, did_you_mean
+from archscope.ops.dtypes import DTYPE_ALIASES, DTYPE_NAMES
 from archscope.spec.expression import parse_expression, quote_short
 from archscope.spec.spec_types import Argument, Check, Constant, Data, Expression, Input, Items, Label, Table, Word
 from archscope.spec.yaml_nodes import (
@@ -36,11 +37,6 @@ MODIFIERS = ("when", "else", "repeat", "for", "in", "collect", "from", "expect",
 RESERVED = (*FORMS, "do", *MODIFIERS, "prev")
 CHECK_KEYS = ("shape", "preserves", "params", "macs")
 PRESERVES = ("shape", "channels", "size")
-DTYPE_NAMES = (
-    *("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8"),
-    *("bool", "complex64", "complex128"),
-)
-DTYPE_ALIASES = (("long", "int64"), ("int", "int32"), ("float", "float32"), ("double", "float64"), ("half", "float16"))
 FIGURE_PATTERN = re.compile(r"\d[\d_]*(\.\d+)?[kKMGTP]")
 
 
@@ -217,7 +213,7 @@ def parse_typed_input(label: Label, node: Node) -> Input:
 
 def parse_dtype(text: ScalarNode) -> str:
     if text.text not in DTYPE_NAMES:
-        alias = dict(DTYPE_ALIASES).get(text.text)
+        alias = DTYPE_ALIASES.get(text.text)
         fix = (
             f"did you mean {alias!r}?"
             if alias

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+from archscope.ops.dtypes import DTYPE_NAMES
 from archscope.spec.parse import BLOCK_KEYS, FILE_KEYS, LANGUAGE_VERSION
-from archscope.spec.parse_data import CHECK_KEYS, DTYPE_NAMES, FORMS, MODIFIERS, PRESERVES, RESERVED
+from archscope.spec.parse_data import CHECK_KEYS, FORMS, MODIFIERS, PRESERVES, RESERVED
 
 Schema = dict[str, Any]
 

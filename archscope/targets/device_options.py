@@ -11,17 +11,11 @@ import torch
 from archscope import units
 from archscope.devices import backend_class, backend_of, default_device, preserved_generators
 from archscope.errors import UsageError, did_you_mean
+from archscope.ops.dtypes import DTYPE_NAMES, FLOAT_DTYPE_NAMES
 
-TORCH_DTYPES: Mapping[str, torch.dtype] = {
-    str(d).removeprefix("torch."): d
-    for d in (
-        *(torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
-        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-    )
-}
+TORCH_DTYPES: Mapping[str, torch.dtype] = {name: getattr(torch, name) for name in DTYPE_NAMES}
 META_HELP = 'device="meta" analyses it without memory (all figures but time)'
 DEVICE_HELP = "auto, cpu, cuda, cuda:0 … or meta"
-FLOAT_DTYPE_NAMES = ("float32", "float64", "float16", "bfloat16")
 
 
 def resolve_device(name: str) -> str:

@@ -22,11 +22,11 @@ import torch
 
 from archscope import units
 from archscope.errors import UsageError, did_you_mean
+from archscope.ops.dtypes import DTYPE_ALIASES
 from archscope.targets.device_options import TORCH_DTYPES, check_free_memory
 
 Shape = tuple[int, ...]
 INPUT_MAPPING_KEYS = frozenset(["shape", "dtype", "low", "high"])
-DTYPE_ALIASES = {"long": "int64", "int": "int32", "float": "float32", "double": "float64", "half": "float16"}
 INPUT_SHAPE_HELP = (
     'for example (1, 3, 224, 224), or ("int64", (1, 128)); tensors go in as they are, other values as kwargs={"n": 4}'
 )
