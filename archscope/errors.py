@@ -20,6 +20,10 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archscope.report import Report
 
 INVISIBLE_CHARACTERS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # control characters, except newline and tab
@@ -143,7 +147,7 @@ class ForwardError(ArchscopeError):
     text: the message, if it is not that of the problem.
     """
 
-    def __init__(self, problem: Problem, report: object = None, text: str = ""):
+    def __init__(self, problem: Problem, report: Report, text: str = ""):
         self.problem, self.report = problem, report
         super().__init__(text or "\n".join(problem.lines()))
 
@@ -151,7 +155,7 @@ class ForwardError(ArchscopeError):
 class FindingsError(ArchscopeError):
     """Findings of level error in a net that runs, such as an unmet expectation. `report` holds them."""
 
-    def __init__(self, text: str, report: object = None):
+    def __init__(self, text: str, report: Report):
         self.report = report
         super().__init__(text)
 

@@ -183,13 +183,6 @@ def test_a_run_that_failed_shows_its_rows_and_is_1(library: FakeLibrary) -> None
     assert "at layer2.0.add: the two sides" in result.stderr
 
 
-def test_a_run_that_failed_without_rows_is_1(library: FakeLibrary) -> None:
-    library.answer = ForwardError(Problem(PLACE, "linear failed"))
-    result = run("summary", "net.yaml")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "net.yaml:3:5: linear failed\n"
-
-
 def test_findings_go_to_stderr_and_quiet_keeps_the_errors(library: FakeLibrary) -> None:
     library.answer = replace(residual_mnist(), findings=(WARNING,))
     result = run("summary", "net.yaml")

@@ -129,7 +129,7 @@ def test_nothing_is_mended_where_an_output_cannot_be_written(output: str, option
 
 
 # ------------------------------------------------------------ nothing is lost
-@pytest.mark.parametrize("moment", ["check", "_next_fix"])
+@pytest.mark.parametrize("moment", ["check", "next_fix"])
 def test_an_edit_made_while_it_is_checked_is_kept(moment: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """The other's edit falls before the first look, or between two."""
     net = Path("net.yaml")

@@ -64,7 +64,7 @@ def echo_unfixed(repairs: Iterable[Repair]) -> None:
 
 
 def is_spec_target(target: str) -> bool:
-    from archscope.api.spec_loading import split_target
+    from archscope.spec.target_names import split_target
 
     return split_target(target) is not None
 

@@ -83,8 +83,9 @@ def source_files(read: Iterable[str]) -> Iterator[str]:
 
 
 def target_files(target: str) -> Iterator[str]:
-    from archscope.api.spec_loading import load, split_target
+    from archscope.api.spec_loading import load
     from archscope.spec import bundled_networks
+    from archscope.spec.target_names import split_target
     from archscope.spec.yaml_nodes import ParseError
 
     parts = split_target(target)

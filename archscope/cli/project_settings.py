@@ -43,7 +43,7 @@ def targets_or_project_specs(targets: Sequence[str], project: Config, *, allow_p
 
 
 def is_python_target(target: str) -> bool:
-    from archscope.api.spec_loading import split_target
+    from archscope.spec.target_names import split_target
 
     return split_target(target) is None and not os.path.isdir(target)
 

@@ -44,7 +44,7 @@ def device(
 
 
 def format_devices(format: str) -> str:
-    from archscope.api.device_ceilings import list_devices
+    from archscope.analysis.device_ceilings import list_devices
     from archscope.render import devices, json_csv
 
     auto, found = list_devices()
