@@ -8,13 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from click.testing import Result
 
-import archscope
+from archscope import api
 from archscope.cli import progress
 from archscope.errors import UsageError
 from tests import commands
@@ -23,11 +22,10 @@ from tests.timed import grid, timed_mnist, timed_training
 LENET = str(Path(__file__).parent.parent / "specs/tutorials/lenet.yaml")
 
 
-class FakeLibrary(ModuleType):
+class FakeLibrary:
     """An api that answers with timings that nobody measured."""
 
     def __init__(self) -> None:
-        super().__init__("archscope.api")
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.answer: Any = None
 
@@ -47,8 +45,8 @@ class FakeLibrary(ModuleType):
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibrary]:
     fake = FakeLibrary()
-    monkeypatch.setitem(sys.modules, "archscope.api", fake)
-    monkeypatch.setattr(archscope, "api", fake, raising=False)
+    for name in ("time", "time_grid"):
+        monkeypatch.setattr(api, name, getattr(fake, name))
     monkeypatch.setenv("COLUMNS", "80")
     return fake
 

@@ -233,6 +233,14 @@ def is_short(source: Source) -> Iterator[str]:
         yield f"{source.path}: {lines} lines, more than {LONGEST_FILE}"
 
 
+def analyses_import_at_their_top(source: Source) -> Iterator[str]:
+    """The modules of an analysis are loaded when it begins, so nothing in them is imported later."""
+    if source.package not in LOAD_TORCH:
+        return
+    for function, _ in functions(source.tree):
+        yield from (f"{source.path}:{line}: {name} inside of a function" for line, name in imported(function))
+
+
 CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     has_a_layer,
     imports_go_down,
@@ -241,6 +249,7 @@ CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     nothing_global,
     has_a_docstring,
     devices_are_used_in_one_package,
+    analyses_import_at_their_top,
     is_short,
 )
 
@@ -357,6 +366,7 @@ BAD = [
     (devices_are_used_in_one_package, "api.py", "WORDS = {}['cuda']", "compares with 'cuda' outside"),
     (devices_are_used_in_one_package, "record/a.py", "torch.backends.cudnn.benchmark", "torch.backends.cudnn outside"),
     (devices_are_used_in_one_package, "record/a.py", "from torch.cuda import Event", "torch.cuda.Event outside"),
+    (analyses_import_at_their_top, "fixes/a.py", "def f():\n    import archscope.cost", "archscope.cost inside of"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 61, "f has 61 lines"),
     (is_short, "cost.py", "a = 1\n" * 431, "431 lines, more than 430"),
 ]
@@ -373,6 +383,8 @@ GOOD = [
     (devices_are_used_in_one_package, "devices/cuda.py", "torch.cuda.init()\nkind == 'cuda'"),
     (devices_are_used_in_one_package, "record/lowerings.py", "NAMES = 'double cuda float xpu'.split()"),
     (devices_are_used_in_one_package, "cli.py", "UsageError('no such device', 'device=\"cpu\", or cuda')"),
+    (analyses_import_at_their_top, "fixes/a.py", "from archscope import cost"),
+    (analyses_import_at_their_top, "api/checks.py", "def f():\n    from archscope import fixes"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 60),
 ]
 

@@ -9,7 +9,7 @@ spec_at_other_sizes, module_at_other_sizes   other batch sizes and images, for w
 spec_timings, module_timings → prepared_timing → measured_timings   a target → Timing; timing_grids: several of them
 device_ceilings, batch_capacity              the peak rates of a device, and what fits into its memory
 spec_cross_checks, module_cross_checks → cross_checks   the counts of other tools beside ours
-comparisons, check_policy, summary_cache     reports side by side; the settings of a check; reports that are kept
+comparisons, check_policy                    reports side by side; the settings of a check
 cost_registry   the formulas that reports are priced with
 
 Only modules of specs import the compiler, and no module of this package is imported before an analysis begins, except

@@ -35,9 +35,7 @@ def measure_timing(prepared: PreparedTiming, how: TimingOptions) -> Timing:
     """Return the time and memory of a module that is ready to be timed. Raises UsageError, ForwardError."""
     predicted = predict_memory(prepared.report.trace, optimizer=how.optimizer_name)
     if prepared.device == "meta":
-        found = Measurement(
-            describe_machine("meta"), notes=("nothing is computed on meta, so no time is known",)
-        )
+        found = Measurement(describe_machine("meta"), notes=("nothing is computed on meta, so no time is known",))
         return Timing(
             prepared.report, found, None, Footprint(predicted), (), notebook_views.sheet_views(timings.timing_sheet)
         )
@@ -67,9 +65,7 @@ def measure_module(prepared: PreparedTiming, how: TimingOptions) -> tuple[Measur
     try:
         with prepared_workload(workload, live=prepared.live):
             compile_seconds = time_first_call(workload) if how.compile else None
-            found = measure_workload(
-                workload, tally, len(prepared.report.rows), seconds=how.seconds, on_round=how.ask
-            )
+            found = measure_workload(workload, tally, len(prepared.report.rows), seconds=how.seconds, on_round=how.ask)
             free = targets.free_bytes(prepared.device)
     except (StepError, RuntimeError) as failure:
         cause = failure.__cause__ or failure

@@ -32,9 +32,7 @@ def time_spec(library: Library, target: str | os.PathLike[str], how: TimingOptio
         return measure_timing(replace(ready, report=with_request(ready.report, target, how.run)), how)
 
 
-def prepare_spec(
-    library: Library, target: str | os.PathLike[str], device: str, how: TimingOptions
-) -> PreparedTiming:
+def prepare_spec(library: Library, target: str | os.PathLike[str], device: str, how: TimingOptions) -> PreparedTiming:
     """Return the built net with the report of a recorded run on this device."""
 
     def planned(batch: int | None) -> Plan:

@@ -1,4 +1,4 @@
-"""`device`: the measured ceilings of a device."""
+"""`device`: the measured ceilings of a device; and `list_devices`, for the command line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from archscope.analysis.run_options import Progress
 from archscope.api.keyword_checks import validate_keywords
 
 if TYPE_CHECKING:
+    from archscope.machine import AvailableDevice
     from archscope.profiling.roofline import Ceilings
 
 
@@ -25,3 +26,12 @@ def device(
     from archscope.analysis.device_ceilings import device_ceilings
 
     return device_ceilings(name, again=again, threads=threads, progress=progress)
+
+
+def list_devices() -> tuple[str, tuple[AvailableDevice, ...]]:
+    """Return the device that `auto` selects, and every device, either with its data or with the reason why it cannot
+    be used.
+    """
+    from archscope.analysis import device_ceilings
+
+    return device_ceilings.list_devices()

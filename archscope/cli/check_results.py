@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from archscope import config
+from archscope import api, config
 from archscope.cli.formats import FORMATS_BY_NAME, MACHINE_FORMATS, render_function
 from archscope.cli.options import library_options
 from archscope.cli.output import EXIT_WRONG, echo, write_output
@@ -41,8 +41,6 @@ def run_check(
 
     named: the command line names the targets, and not the project.
     """
-    from archscope import api
-
     call = api.repair if repairing else api.check
     is_explicit = named or options["input"] is not None
     try:

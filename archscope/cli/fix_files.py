@@ -17,6 +17,8 @@ from archscope.cli.output import echo, write_output
 from archscope.cli.output_files import changed_file_error, refuse_unwritable, unwritable_error, write_atomically
 from archscope.errors import UsageError
 from archscope.spec.bundled_networks import TARGET_PREFIX
+from archscope.spec.target_names import split_target
+from archscope.spec.text_diff import with_line_endings
 
 if TYPE_CHECKING:
     from archscope.api import Repair
@@ -64,8 +66,6 @@ def echo_unfixed(repairs: Iterable[Repair]) -> None:
 
 
 def is_spec_target(target: str) -> bool:
-    from archscope.spec.target_names import split_target
-
     return split_target(target) is not None
 
 
@@ -97,8 +97,6 @@ def write_repairs(repairs: Sequence[Repair], output: str | None = None) -> None:
 
 def fixed_text(before: str, after: str) -> str:
     """Return a fixed text with the line ends of its file."""
-    from archscope.spec.text_diff import with_line_endings
-
     return with_line_endings(after, before)
 
 

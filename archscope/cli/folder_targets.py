@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from archscope import api
 from archscope.cli.output import EXIT_FOUND, EXIT_WRONG, ForwardCliError, echo
 from archscope.cli.refused_options import bare_target
 from archscope.cli.wording import reword
+from archscope.comparison import Comparison, compare_reports
 from archscope.errors import ArchscopeError, ForwardError, UsageError
+from archscope.spec.folders import expand_folders
 
 if TYPE_CHECKING:
-    from archscope.comparison import Comparison
     from archscope.report import Report
 
 T = TypeVar("T")
@@ -50,8 +52,6 @@ def compare_each(
 
     targets: as for the library's `compare`. folder: one of them was a folder.
     """
-    from archscope.comparison import compare_reports
-
     options = with_meta_device(options) if folder else options
     parts, code = collect_each(targets, lambda target: compare(target, options), folder=folder)
     reports = [report for part in parts for report in part.reports]
@@ -83,8 +83,6 @@ def collect_each(targets: Sequence[T], get: Callable[[T], R], *, folder: bool) -
 
 
 def expand_targets(targets: Sequence[str]) -> list[str]:
-    from archscope.spec.folders import expand_folders
-
     return list(expand_folders(targets))
 
 
@@ -95,8 +93,6 @@ def with_meta_device(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def is_block_library(target: str) -> bool:
     """Return whether a spec can be read and contains only blocks, so that there is nothing to count."""
-    from archscope import api
-
     try:
         return not api.variants(target)
     except ArchscopeError:

@@ -94,10 +94,10 @@ def parse_columns(_: click.Context, option: click.Parameter, text: str) -> tuple
 
 def parse_cost_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
     """Return column names, also those of a comparison. Raises BadParameter for unknown ones."""
-    from archscope.render.columns import COLUMN_NAMES
-    from archscope.render.comparisons import COMPARISON_NAMES as COMPARED
+    from archscope.render import columns, comparisons
 
-    return parse_column_names(tuple(dict.fromkeys([*COLUMN_NAMES, *COMPARED])), option, text)
+    known = dict.fromkeys([*columns.COLUMN_NAMES, *comparisons.COMPARISON_NAMES])
+    return parse_column_names(tuple(known), option, text)
 
 
 def parse_column_names(known: Sequence[str], option: click.Parameter, text: str) -> tuple[str, ...]:

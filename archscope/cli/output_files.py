@@ -14,6 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from archscope.errors import SpecError, UsageError
+from archscope.spec import bundled_networks
+from archscope.spec.folders import expand_folders
+from archscope.spec.target_names import load_target, split_target
+from archscope.spec.yaml_nodes import ParseError
 
 CHECK_AGAIN_HELP = "run check again: it looks at the file as it is now"
 
@@ -74,8 +78,6 @@ def file_mode(path: str) -> int | None:
 
 def source_files(read: Iterable[str]) -> Iterator[str]:
     """Yield the files of targets: specs with their imports, Python files, those of a folder."""
-    from archscope.spec.folders import expand_folders
-
     for target in read:
         with suppress(UsageError):  # the command itself reports what is wrong with it
             for one in expand_folders([target]):
@@ -83,17 +85,12 @@ def source_files(read: Iterable[str]) -> Iterator[str]:
 
 
 def target_files(target: str) -> Iterator[str]:
-    from archscope.api.spec_loading import load
-    from archscope.spec import bundled_networks
-    from archscope.spec.target_names import split_target
-    from archscope.spec.yaml_nodes import ParseError
-
     parts = split_target(target)
     yield from (target, target.rpartition(":")[0])
     if parts is None:
         return
     try:
-        named = list(load(parts[0]).sources)
+        named = list(load_target(parts[0]).sources)
     except SpecError as error:
         named = [parts[0], *error.sources]
     for name in named:

@@ -16,6 +16,7 @@ from archscope.cli.output import echo
 from archscope.cli.output_files import file_mode
 from archscope.config import CONFIG_FILE, Config, key_span, read_config_text
 from archscope.errors import Span, UsageError
+from archscope.spec.target_names import split_target
 
 NO_TARGET_HELP = "name a spec, a folder of specs or net.py:Net, or list specs under [tool.archscope] in pyproject.toml"
 
@@ -43,8 +44,6 @@ def targets_or_project_specs(targets: Sequence[str], project: Config, *, allow_p
 
 
 def is_python_target(target: str) -> bool:
-    from archscope.spec.target_names import split_target
-
     return split_target(target) is None and not os.path.isdir(target)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import UsageError, did_you_mean
+from archscope.spec.folders import expand_folders
 
 if TYPE_CHECKING:
     from archscope.render.table_content import TableOptions
@@ -136,8 +137,6 @@ def bare_target(wanted: Any) -> str:
 
 def comparison_targets(texts: Sequence[str]) -> list[Any]:
     """Return targets as the library's `compare` takes them: folders expanded, names as mappings."""
-    from archscope.spec.folders import expand_folders
-
     found, names = list[Any](), set[str]()
     for text in texts:
         name, target = split_name(text)

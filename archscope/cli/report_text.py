@@ -1,24 +1,24 @@
-"""Reports, comparisons and cross-checks as text in the format that a command was asked for."""
+"""Reports, comparisons and cross-checks as text in the format that a command was asked for.
+
+Commands import this module when they have something to write.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archscope.cli import wording
 from archscope.cli.formats import FORMATS_BY_NAME, render_function
+from archscope.comparison import Comparison
+from archscope.counters.differences import CrossCheck
 from archscope.errors import UsageError
-
-if TYPE_CHECKING:
-    from archscope.comparison import Comparison
-    from archscope.counters.differences import CrossCheck
-    from archscope.render.table_content import TableOptions
-    from archscope.report import Report
+from archscope.render import comparisons, crosschecks, json_csv, notebook_views, table, table_content
+from archscope.render.table_content import TableOptions
+from archscope.report import Report
 
 
 def format_report(report: Report, command: str, table_options: TableOptions, format: str, quiet: bool = False) -> str:
-    from archscope.render import json_csv, table_content
-
     if format == "json":
         return json_csv.format_json(
             report.to_dict() if command == "summary" else json_csv.flops_document(report, table_options)
@@ -31,8 +31,6 @@ def format_report(report: Report, command: str, table_options: TableOptions, for
 
 def add_findings(page: Any, reports: Sequence[Report], format: str, quiet: bool) -> Any:
     """Return the page with its findings; a table has the errors only, since standard error has the others."""
-    from archscope.render import notebook_views
-
     level, width = (
         ("error", notebook_views.terminal_width()) if format == "table" else ("error" if quiet else "note", 80)
     )
@@ -40,8 +38,6 @@ def add_findings(page: Any, reports: Sequence[Report], format: str, quiet: bool)
 
 
 def format_comparison(comparison: Comparison, table_options: TableOptions, format: str, quiet: bool = False) -> str:
-    from archscope.render import comparisons, json_csv
-
     if format == "json":
         return json_csv.format_json(comparison.to_dict())
     if format == "csv":
@@ -52,8 +48,6 @@ def format_comparison(comparison: Comparison, table_options: TableOptions, forma
 
 
 def format_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> str:
-    from archscope.render import crosschecks, json_csv
-
     if format == "json":
         return json_csv.format_json(check.to_dict())
     if format == "csv":
@@ -62,8 +56,6 @@ def format_cross_check(check: CrossCheck, format: str, quiet: bool = False) -> s
 
 
 def format_sheet(page: Any, format: str) -> str:
-    from archscope.render import notebook_views, table
-
     page = wording.reword_sheet(page)
     if writer := FORMATS_BY_NAME[format].sheet:
         return render_function(writer)(page)

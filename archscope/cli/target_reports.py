@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from archscope import api
 from archscope.cli import wording
 from archscope.cli.options import library_options
 from archscope.cli.output import ForwardCliError, write_output
@@ -23,8 +24,6 @@ RUN_OPTION_NAMES = ("set", "arg", "input", "batch", "device", "dtype", "train", 
 
 def partial_report(target: str, options: Mapping[str, Any]) -> Report:
     """Return the report; after a failed forward pass, that of the rows that ran."""
-    from archscope import api
-
     try:
         with contextlib.redirect_stdout(sys.stderr):  # the model's own output is not part of the report
             return wording.reword_report(api.summarize(target, **library_options(options)))

@@ -144,7 +144,6 @@ class SpecCollection:
 @pytest.fixture(scope="session")
 def archscope_summary() -> Callable[..., Report]:
     """Return `archscope.summarize` with a cache for the session: `archscope_summary(target, **options)`."""
-    from archscope.analysis.summary_cache import SummaryCache
-    from archscope.api.summaries import summarize
+    from archscope.pytest_plugin.summary_cache import SummaryCache
 
-    return SummaryCache(summarize)
+    return SummaryCache()

@@ -1,7 +1,7 @@
 """Spec files as pytest's collectors and items.
 
-    SpecFile → VariantCollector (one compiled variant) → PathCollector (a path in the net) → SpecTest
-    VariantUnderTest: run once, by the first of its tests that needs the result
+SpecFile → VariantCollector (one compiled variant) → PathCollector (a path in the net) → SpecTest
+VariantUnderTest: run once, by the first of its tests that needs the result
 """
 
 from __future__ import annotations

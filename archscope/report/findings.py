@@ -92,4 +92,3 @@ def finding_from_problem(
 def problem_findings(error: SpecError) -> tuple[Finding, ...]:
     """Return the problems of a spec that cannot be read or compiled as findings."""
     return tuple(finding_from_problem(problem, sources=error.sources) for problem in error.problems)
-

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
+from archscope import api
+from archscope.api.devices import list_devices
 from archscope.cli.options import OUTPUT_OPTION, format_option
 from archscope.cli.output import errors_printed, write_output
 from archscope.cli.output_files import refuse_outputs
 from archscope.cli.progress import progress_messages
-from archscope.cli.report_text import format_sheet
 from archscope.cli.wording import reword
-
-if TYPE_CHECKING:
-    from archscope.profiling.roofline import Ceilings
 
 DEVICE_FORMATS = ("table", "markdown", "csv", "json")
 
@@ -32,30 +28,12 @@ def device(
 ) -> None:
     """Measure what this device can do at most: products, bytes, launches."""
     with errors_printed():
-        from archscope import api
-
         refuse_outputs([output], [])
+        from archscope.cli import device_text
+
         if listed:
-            write_output(reword(format_devices(format)), output)
+            write_output(reword(device_text.format_devices(*list_devices(), format)), output)
             return
         with progress_messages(verbose=verbose) as tell:
             ceilings = api.device(device, again=again, threads=threads, progress=tell)
-        write_output(format_ceilings(ceilings, format), output)
-
-
-def format_devices(format: str) -> str:
-    from archscope.analysis.device_ceilings import list_devices
-    from archscope.render import devices, json_csv
-
-    auto, found = list_devices()
-    if format == "json":
-        return json_csv.format_json(devices.devices_document(auto, found))
-    return devices.devices_csv(found) if format == "csv" else format_sheet(devices.devices_sheet(auto, found), format)
-
-
-def format_ceilings(ceilings: Ceilings, format: str) -> str:
-    from archscope.render import devices, json_csv
-
-    if format == "json":
-        return json_csv.format_json(ceilings.to_dict())
-    return devices.ceilings_csv(ceilings) if format == "csv" else format_sheet(devices.ceilings_sheet(ceilings), format)
+        write_output(device_text.format_ceilings(ceilings, format), output)

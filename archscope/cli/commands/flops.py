@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope import api
 from archscope.cli import folder_targets, refused_options, wording
 from archscope.cli.options import FLOPS_VIEW_OPTIONS, RUN_OPTIONS, library_options, make_table_options
 from archscope.cli.output import errors_printed, finish_command, has_errors_in_view, write_output
 from archscope.cli.output_files import refuse_outputs
-from archscope.cli.report_text import format_comparison, format_cross_check, format_report, join_documents
 from archscope.cli.target_reports import failures_as_document, failures_explained, partial_report
 from archscope.errors import UsageError
 
@@ -58,17 +58,19 @@ def flops(
         if compare and cross:
             raise UsageError("--compare and --cross-check are two tables", "ask for one of them")
         refuse_outputs([output], [refused_options.split_name(target)[1] for target in targets])
+        from archscope.cli import report_text
+
         if compare:
             refused_options.refuse_beside_comparison(table_options, format, train=options["train"])
             comparison, code = compare_targets(targets, {**options, "against": against})
-            write_output(format_comparison(comparison, table_options, format, quiet), output)
+            write_output(report_text.format_comparison(comparison, table_options, format, quiet), output)
             reports: Sequence[Report] = comparison.reports
         else:
             refused_options.refuse_without_comparison(table_options, targets, against)
             with failures_as_document(format, output):
                 found, texts = report_costs(targets, table_options, format, options, cross=cross)
             reports, code = found.reports, found.code
-            write_output(join_documents(texts, format, of=found.wanted), output)
+            write_output(report_text.join_documents(texts, format, of=found.wanted), output)
     finish_command(reports, options["quiet"], beside=has_errors_in_view(format, output), code=code)
 
 
@@ -76,6 +78,8 @@ def report_costs(
     targets: Sequence[str], table_options: TableOptions, format: str, options: Mapping[str, Any], *, cross: bool
 ) -> tuple[folder_targets.FolderReports, list[str]]:
     """Return the report of each target, and its document; with `cross`, that of the cross-check."""
+    from archscope.cli.report_text import format_cross_check, format_report
+
     if cross:
         refused_options.refuse_beside_cross_check(table_options)
         each = folder_targets.expand_targets(targets)
@@ -101,16 +105,12 @@ def compare_targets(targets: Sequence[str], options: Mapping[str, Any]) -> tuple
 
 def compare_target(target: Any, options: Mapping[str, Any]) -> Comparison:
     """Return the comparison of one target, or of all variants of a spec."""
-    from archscope import api
-
     own = library_options({name: value for name, value in options.items() if name != "against"})
     with contextlib.redirect_stdout(sys.stderr):
         return api.compare(target, **own)
 
 
 def cross_check_target(target: str, options: Mapping[str, Any]) -> CrossCheck:
-    from archscope import api
-
     with failures_explained(target, options), contextlib.redirect_stdout(sys.stderr):
         found = api.cross_check(target, **library_options(options))
     return replace(found, report=wording.reword_report(found.report))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from archscope import api
 from archscope.cli.options import OUTPUT_OPTION, format_option
 from archscope.cli.output import errors_printed, write_output
 from archscope.cli.output_files import refuse_outputs
@@ -20,7 +21,6 @@ def list_networks(targets: tuple[str, ...], format: str, output: str | None) -> 
     A folder stands for its specs. Nothing is run.
     """
     with errors_printed():
-        from archscope import api
         from archscope.render import json_csv, network_list, notebook_views
 
         refuse_outputs([output], targets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from archscope import api
 from archscope.cli.options import OUTPUT_OPTION
 from archscope.cli.output import errors_printed, write_output
 from archscope.cli.output_files import refuse_outputs
@@ -14,7 +15,6 @@ from archscope.cli.output_files import refuse_outputs
 def schema(output: str | None) -> None:
     """JSON Schema of the language, for editors."""
     with errors_printed():
-        from archscope import api
         from archscope.render import json_csv
 
         refuse_outputs([output], [])

@@ -6,11 +6,11 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope import api
 from archscope.cli.formats import REPORT_FORMATS
 from archscope.cli.options import (
     OUTLINE_OPTIONS,
@@ -24,29 +24,22 @@ from archscope.cli.options import (
     parse_column_names,
 )
 from archscope.cli.output import errors_printed, write_output
-from archscope.cli.output_files import refuse_outputs, unwritable_error, write_atomically
+from archscope.cli.output_files import refuse_outputs
 from archscope.cli.progress import progress_bar, progress_messages
-from archscope.cli.refused_options import refuse_ignored, refuse_without_rows
-from archscope.cli.report_text import format_sheet
 from archscope.cli.target_reports import failures_as_document, failures_explained
-from archscope.errors import UsageError
 from archscope.interrupts import INTERRUPT_EXIT_CODE, current_handler
 from archscope.profiling.predicted_memory import OPTIMIZERS
 
 if TYPE_CHECKING:
     from archscope.profiling.grid import Grid
     from archscope.profiling.timing import Timing
-    from archscope.render.table_content import TableOptions
-
-PICTURE_SUFFIXES = (".svg", ".png")
 
 
 def parse_timing_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
     """Return the column names in `path,time`. Raises BadParameter for unknown ones."""
-    from archscope.render.columns import COLUMN_NAMES
-    from archscope.render.timings import TIME_COLUMNS
+    from archscope.render import columns, timings
 
-    return parse_column_names((*COLUMN_NAMES, *TIME_COLUMNS), option, text)
+    return parse_column_names((*columns.COLUMN_NAMES, *timings.TIME_COLUMNS), option, text)
 
 
 def parse_batch_size(text: str) -> int:
@@ -123,44 +116,23 @@ def time(
     """Actual time and memory on this device, row by row, and how far from its limit."""
     with errors_printed():
         table_options = make_table_options(depth, columns, sort, expand, by or "")
+        from archscope.cli import timing_text
+
         refuse_outputs([output, picture], [target])
-        refuse_bad_options(picture, format, table_options, options)
+        timing_text.refuse_bad_options(picture, format, table_options, options)
         current_handler().is_awaited = True  # the results so far are shown
         with failures_as_document(format, output):
             found = measure_target(target, options)
-        write_output(format_timing(found, table_options, format), output)
+        write_output(timing_text.format_timing(found, table_options, format), output)
         if picture is not None:
-            write_picture(found, picture)
-    if is_interrupted(found):
+            timing_text.write_picture(found, picture)
+        is_interrupted = timing_text.is_interrupted(found)
+    if is_interrupted:
         click.get_current_context().exit(INTERRUPT_EXIT_CODE)
-
-
-def refuse_bad_options(
-    picture: str | None, format: str, table_options: TableOptions, options: Mapping[str, Any]
-) -> None:
-    """Refuse options that can be known to fail, before anything is measured. Raises UsageError."""
-    refuse_ignored(table_options, format, parts=False, train=options["train"])
-    refuse_without_rows(table_options, options)
-    several = len(options["batch"]) > 1 or len(options["dtype"]) > 1
-    if several and (
-        table_options.columns or table_options.sort or table_options.by or table_options.depth or table_options.expand
-    ):
-        raise UsageError("a grid shows no rows, so there is nothing to choose or sort", "one batch size, one dtype")
-    if picture is None:
-        return
-    if not picture.lower().endswith(PICTURE_SUFFIXES):
-        raise UsageError(f"a picture is .svg or .png, not {picture!r}", "--picture roofline.svg")
-    if several or options["no_rows"] or options["no_roofline"] or options["compile"]:
-        raise UsageError("a picture is made of the rows of one measurement", "one batch size, one dtype, not compiled")
-    from archscope.render import roofline_picture
-
-    roofline_picture.refuse_without_matplotlib()
 
 
 def measure_target(target: str, options: Mapping[str, Any]) -> Timing | Grid:
     """Return one measurement; of several batch sizes or dtypes, a grid."""
-    from archscope import api
-
     batches, dtypes = options["batch"], options["dtype"]
     first: dict[str, Any] = {name: next(iter(options[name]), None) for name in ("batch", "dtype")}
     how = library_options({name: given for name, given in options.items() if name not in ("batch", "dtype")})
@@ -176,37 +148,3 @@ def measure_target(target: str, options: Mapping[str, Any]) -> Timing | Grid:
                 target, batch=batches or (None,), dtype=dtypes or (None,), **{**how, "rows": False}, ask=tell
             )
         return api.time(target, **first, **how, ask=tell)
-
-
-def is_interrupted(found: Timing | Grid) -> bool:
-    from archscope.profiling.grid import Grid
-
-    return found.interrupted if isinstance(found, Grid) else found.measurement.interrupted
-
-
-def write_picture(found: Any, picture: str) -> None:
-    from archscope.render import roofline_picture
-
-    points, report = found.points(), found.report
-    unknown = sum(row.spent.flops is None for row in found.rows)
-    rest = f", without {unknown} row{'s' * (unknown > 1)} of unknown FLOPs" if unknown else ""
-    image = roofline_picture.draw_roofline(points, found.ceilings, title=f"{report.title}, batch {report.batch}{rest}")
-    try:
-        write_atomically(Path(picture), image(Path(picture).suffix.lower()))
-    except OSError as error:
-        raise unwritable_error(picture, error) from None
-
-
-def format_timing(found: Timing | Grid, table_options: TableOptions, format: str) -> str:
-    from archscope.profiling.grid import Grid
-    from archscope.render import grids, json_csv, timings
-
-    if format == "json":
-        return json_csv.format_json(found.to_dict())
-    if isinstance(found, Grid):
-        return grids.grid_csv(found) if format == "csv" else format_sheet(grids.grid_sheet(found), format)
-    return (
-        timings.timing_csv(found, table_options)
-        if format == "csv"
-        else format_sheet(timings.timing_sheet(found, table_options), format)
-    )

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from archscope.api.summaries import summarize
 from archscope.report import Report
 from archscope.spec.target_names import load_target, split_target
 
 
 @dataclass(frozen=True)
 class SummaryCache:
-    """A function `summarize` with a cache, for targets and options that can be compared."""
+    """`archscope.summarize` with a cache, for targets and options that can be compared."""
 
-    summarize: Callable[..., Report]
     reports: dict[object, Report] = field(default_factory=dict)
 
     def __call__(self, target: Any, **options: Any) -> Report:
         key = summary_key(target, options)
         if key is None:
-            return self.summarize(target, **options)
+            return summarize(target, **options)
         if key not in self.reports:
-            self.reports[key] = self.summarize(target, **options)
+            self.reports[key] = summarize(target, **options)
         return self.reports[key]
 
 
