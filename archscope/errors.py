@@ -140,6 +140,13 @@ class UsageError(ArchscopeError):
 class KeywordError(UsageError, TypeError):
     """An unknown keyword argument of a function of archscope."""
 
+    @classmethod
+    def unknown(cls, function: str, keyword: str, known: Iterable[str], helps: Mapping[str, str]) -> KeywordError:
+        """Return the error with its help: that of `helps` (keyword → help), a similar keyword, or all of them."""
+        names = sorted(known)
+        help = helps.get(keyword) or did_you_mean(keyword, names) or f"arguments: {', '.join(names)}"
+        return cls(f"{function} has no argument {keyword!r}", help)
+
 
 class ForwardError(ArchscopeError):
     """A forward pass that raised. `report` holds the rows so far; `problem` names the failing step.

@@ -19,12 +19,12 @@ from types import TracebackType
 from typing import Any
 
 from archscope import units
-from archscope.api.keyword_checks import keyword_names, refuse_unknown_keyword
+from archscope.api.keyword_checks import KEYWORD_HELP, keyword_names, refuse_unknown_keyword
 from archscope.api.summaries import summarize
 from archscope.checks import non_expectation_errors
 from archscope.checks.budgets import CostBudget, find_over_budget, parse_limit, unknown_macs_finding
 from archscope.conflicts.expected_shapes import with_steps
-from archscope.errors import ArchscopeError, ForwardError, KeywordError, SpecError, UsageError
+from archscope.errors import ArchscopeError, ForwardError, SpecError, UsageError
 from archscope.render.findings import format_findings
 from archscope.report import Finding, Report, problem_findings
 from archscope.spec.target_names import split_target
@@ -38,8 +38,8 @@ MAX_SHOWN_STEPS = 6
 WHOLE_INPUT_HINT = (
     "it runs on {0} itself: sizes are those of one example, without the batch; a whole shape goes with input={0}"
 )
-BUDGET_KEYWORDS = {"max_params": 'params="25M"', "max_macs": 'macs="4.1G"'}
-"""Names of budgets in `archscope.check` → in `assert_within`."""
+BUDGET_KEYWORDS = {"max_params": 'did you mean params="25M"?', "max_macs": 'did you mean macs="4.1G"?'}
+"""Names of budgets in `archscope.check` → the help of `assert_within`."""
 
 
 def assert_preserves_shape(
@@ -108,11 +108,8 @@ def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options
 def refuse_unknown_options(function: Callable[..., None], options: SummaryOptions) -> None:
     """Raise KeywordError for an option that neither the assertion nor `archscope.summarize` has."""
     known = {*keyword_names(function), *keyword_names(summarize)} - {"block", "model", "target"}
-    own = BUDGET_KEYWORDS if "params" in known else {}
-    for name in options:
-        if name in own:
-            raise KeywordError(f"{function.__name__} has no argument {name!r}", f"did you mean {own[name]}?")
-    refuse_unknown_keyword(function.__name__, options, known)
+    helps = KEYWORD_HELP | (BUDGET_KEYWORDS if "params" in known else {})
+    refuse_unknown_keyword(function.__name__, options, known, helps)
 
 
 # ------------------------------------------------------------ trials

@@ -4,7 +4,7 @@ run_options, given_inputs, timing_options   the options of the public functions,
 spec_plans      a loaded spec → Plan; spec_session: all compilations of one spec
 spec_runs       Plan → recorded run → Report; plan_costs: the MACs of a plan from one run of each distinct block
 module_runs     a Python target or live module → recorded run → Report
-run_reports     a recorded run → Report with findings; report_requests: the call that made it; input_help
+run_reports     a recorded run → Report with findings; report_requests: the call that made it; input_help, out_of_memory
 spec_at_other_sizes, module_at_other_sizes   other batch sizes and images, for warnings; same_runs
 spec_timings, module_timings → prepared_timing → measured_timings   a target → Timing; timing_grids: several of them
 device_ceilings, batch_capacity              the peak rates of a device, and what fits into its memory

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from archscope import targets, units
-from archscope.devices import backend_of, is_out_of_memory, leading_device, out_of_memory_text, split_devices
-from archscope.errors import ArchscopeError, UsageError, clear_frames
+from archscope import targets
+from archscope.errors import ArchscopeError
 from archscope.profiling.predicted_memory import PredictedMemory, find_fitting_batch
 
 if TYPE_CHECKING:
@@ -74,15 +73,3 @@ def refuse_over_free_memory(predicted: PredictedMemory | None, device: str, what
     if predicted is not None:
         needed = predicted.peak - predicted.params - predicted.buffers - predicted.inputs
         targets.check_free_memory(needed, device, f"{what}, beside its parameters,")
-
-
-def refuse_out_of_memory(error: BaseException | None, device: str, what: str) -> None:
-    """Raise UsageError if `error` is an out-of-memory error; its frames are cleared to free their tensors."""
-    if error is None or not is_out_of_memory(error):
-        return
-    place = leading_device(split_devices(device))
-    others = backend_of(place).bytes_held_by_others()
-    fact = f"{what}: {place} is out of memory: {out_of_memory_text(error)}"
-    beside = f"; other processes hold {units.format_bytes(others)} of it" if others else ""
-    clear_frames(error)
-    raise UsageError(fact + beside, 'a smaller batch needs less memory; device="meta" needs none')

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archscope import targets
-from archscope.analysis.batch_capacity import largest_batch, refuse_out_of_memory, refuse_over_free_memory
+from archscope.analysis.batch_capacity import largest_batch, refuse_over_free_memory
 from archscope.analysis.device_ceilings import device_ceilings
+from archscope.analysis.out_of_memory import refuse_out_of_memory
 from archscope.analysis.prepared_timing import PreparedTiming
 from archscope.analysis.timing_options import TimingOptions
 from archscope.errors import ForwardError, Problem, Span

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from archscope.analysis.batch_capacity import refuse_out_of_memory
 from archscope.analysis.cost_registry import COST_REGISTRY
+from archscope.analysis.out_of_memory import refuse_out_of_memory
 from archscope.checks import unmet_expectations
 from archscope.conflicts.expected_shapes import with_expectation_steps
 from archscope.conflicts.messages import find_conflicts
