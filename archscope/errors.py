@@ -20,6 +20,10 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archscope.report import Report
 
 INVISIBLE_CHARACTERS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # control characters, except newline and tab
@@ -136,6 +140,13 @@ class UsageError(ArchscopeError):
 class KeywordError(UsageError, TypeError):
     """An unknown keyword argument of a function of archscope."""
 
+    @classmethod
+    def unknown(cls, function: str, keyword: str, known: Iterable[str], helps: Mapping[str, str]) -> KeywordError:
+        """Return the error with its help: that of `helps` (keyword → help), a similar keyword, or all of them."""
+        names = sorted(known)
+        help = helps.get(keyword) or did_you_mean(keyword, names) or f"arguments: {', '.join(names)}"
+        return cls(f"{function} has no argument {keyword!r}", help)
+
 
 class ForwardError(ArchscopeError):
     """A forward pass that raised. `report` holds the rows so far; `problem` names the failing step.
@@ -143,7 +154,7 @@ class ForwardError(ArchscopeError):
     text: the message, if it is not that of the problem.
     """
 
-    def __init__(self, problem: Problem, report: object = None, text: str = ""):
+    def __init__(self, problem: Problem, report: Report, text: str = ""):
         self.problem, self.report = problem, report
         super().__init__(text or "\n".join(problem.lines()))
 
@@ -151,7 +162,7 @@ class ForwardError(ArchscopeError):
 class FindingsError(ArchscopeError):
     """Findings of level error in a net that runs, such as an unmet expectation. `report` holds them."""
 
-    def __init__(self, text: str, report: object = None):
+    def __init__(self, text: str, report: Report):
         self.report = report
         super().__init__(text)
 

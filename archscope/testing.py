@@ -16,13 +16,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from archscope.checks.budgets import CostBudget
-    from archscope.report import Finding, Report
+from archscope import units
+from archscope.api.keyword_checks import KEYWORD_HELP, keyword_names, refuse_unknown_keyword
+from archscope.api.summaries import summarize
+from archscope.checks import non_expectation_errors
+from archscope.checks.budgets import CostBudget, find_over_budget, parse_limit, unknown_macs_finding
+from archscope.conflicts.expected_shapes import with_steps
+from archscope.errors import ArchscopeError, ForwardError, SpecError, UsageError
+from archscope.render.findings import format_findings
+from archscope.report import Finding, Report, problem_findings
+from archscope.spec.target_names import split_target
 
-ReportCheck = Callable[["Report"], Iterable["Finding"]]
+ReportCheck = Callable[[Report], Iterable[Finding]]
 SummaryOptions = Mapping[str, Any]
 TrialCase = Sequence[tuple[SummaryOptions, int | None]]
 """The runs of one size: for each batch the options and the batch size (None for a whole input)."""
@@ -31,8 +38,8 @@ MAX_SHOWN_STEPS = 6
 WHOLE_INPUT_HINT = (
     "it runs on {0} itself: sizes are those of one example, without the batch; a whole shape goes with input={0}"
 )
-BUDGET_KEYWORDS = {"max_params": 'params="25M"', "max_macs": 'macs="4.1G"'}
-"""Names of budgets in `archscope.check` → in `assert_within`."""
+BUDGET_KEYWORDS = {"max_params": 'did you mean params="25M"?', "max_macs": 'did you mean macs="4.1G"?'}
+"""Names of budgets in `archscope.check` → the help of `assert_within`."""
 
 
 def assert_preserves_shape(
@@ -65,7 +72,7 @@ def assert_shape(block: Any, *shapes: Any, input: Any = None, batches: Sequence[
     __tracebackhide__ = True
     refuse_unknown_options(assert_shape, options)
     if not shapes or (len(shapes) % 2 and len(shapes) > 1) or (has_whole_input(input, options) and len(shapes) > 1):
-        raise usage_error(
+        raise UsageError(
             f"{len(shapes)} shapes are not pairs of input and output", "assert_shape(block, (3, 32, 32), (10,))"
         )
     given, wanted = (shapes[::2], shapes[1::2]) if len(shapes) > 1 else ((), shapes)
@@ -93,26 +100,16 @@ def assert_within(model: Any, *, params: Any = None, macs: Any = None, **options
     least, most = budget_bounds(params, macs)
     given = is_spec(model) or has_whole_input(options.get("input"), options)
     if macs is not None and not given:
-        raise usage_error(f"the MACs of {block_name(model)} depend on its input", "for example input=(1, 3, 224, 224)")
+        raise UsageError(f"the MACs of {block_name(model)} depend on its input", "for example input=(1, 3, 224, 224)")
     trial = AssertTrial(options, lambda report: find_outside_bounds(report, least, most), needs_run=given)
     run_cases(model, [[trial]])
 
 
 def refuse_unknown_options(function: Callable[..., None], options: SummaryOptions) -> None:
     """Raise KeywordError for an option that neither the assertion nor `archscope.summarize` has."""
-    from archscope.api import keyword_checks, summarize
-    from archscope.errors import KeywordError
-
-    known = {*keyword_checks.keyword_names(function), *keyword_checks.keyword_names(summarize)} - {
-        "block",
-        "model",
-        "target",
-    }
-    own = BUDGET_KEYWORDS if "params" in known else {}
-    for name in options:
-        if name in own:
-            raise KeywordError(f"{function.__name__} has no argument {name!r}", f"did you mean {own[name]}?")
-    keyword_checks.refuse_unknown_keyword(function.__name__, options, known)
+    known = {*keyword_names(function), *keyword_names(summarize)} - {"block", "model", "target"}
+    helps = KEYWORD_HELP | (BUDGET_KEYWORDS if "params" in known else {})
+    refuse_unknown_keyword(function.__name__, options, known, helps)
 
 
 # ------------------------------------------------------------ trials
@@ -136,14 +133,14 @@ def trial_cases(
     given twice."""
     if has_whole_input(input, options):
         if sizes:
-            raise usage_error("the input is given twice, by its sizes and whole", "leave out the sizes, or input=")
+            raise UsageError("the input is given twice, by its sizes and whole", "leave out the sizes, or input=")
         return [[({"input": input, **options}, None)]]
     if not batches:
-        raise usage_error("no batch size is left to try", "for example batches=(1, 2)")
+        raise UsageError("no batch size is left to try", "for example batches=(1, 2)")
     if sizes:
         return [[({"input": add_batch(size, batch), **options}, batch) for batch in batches] for size in sizes]
     if not is_spec(block):
-        raise usage_error(
+        raise UsageError(
             f"{block_name(block)} is given no sizes", "name those of one example: (channels, height, width)"
         )
     return [[({"batch": batch, **options}, batch) for batch in batches]]
@@ -158,8 +155,6 @@ def is_list_of_sizes(given: Any) -> bool:
 
 
 def is_spec(block: Any) -> bool:
-    from archscope.api import split_target
-
     return isinstance(block, (str, os.PathLike)) and split_target(block) is not None
 
 
@@ -168,14 +163,8 @@ def add_batch(size: Any, batch: int) -> Any:
     if isinstance(size, Sequence) and len(size) == 2 and isinstance(size[0], str):
         return size[0], (batch, *size[1])
     if not isinstance(size, Sequence) or isinstance(size, str) or not all(isinstance(n, int) for n in size):
-        raise usage_error(f"{size!r} is not the shape of an example", 'for example (16, 28, 28), or ("int64", (128,))')
+        raise UsageError(f"{size!r} is not the shape of an example", 'for example (16, 28, 28), or ("int64", (128,))')
     return batch, *size
-
-
-def usage_error(message: str, help: str) -> Exception:
-    from archscope.errors import UsageError
-
-    return UsageError(message, help)
 
 
 def block_name(block: Any) -> str:
@@ -203,19 +192,14 @@ class FailedTrial:
 
 def find_failure(block: Any, trial: AssertTrial) -> FailedTrial | None:
     """Return why a run failed, else the findings of its check; None if all is well."""
-    from archscope.api import summarize
-    from archscope.checks import non_expectation_errors
-    from archscope.errors import ForwardError, SpecError
-    from archscope.report import finding_from_problem
-
     options = {"device": "meta", **trial.options} if is_spec(block) else trial.options
     cause = None
     try:
         report = summarize(block, **{**options, "backward": False})
     except SpecError as error:
-        return format_failure(block, options, [finding_from_problem(p, sources=error.sources) for p in error.problems])
+        return format_failure(block, options, problem_findings(error))
     except ForwardError as error:
-        report, cause = error.report, error.__cause__  # type: ignore[assignment]  # `errors` cannot import Report
+        report, cause = error.report, error.__cause__
     faults = non_expectation_errors(report.findings) if trial.needs_run else []
     found = faults or list(trial.check(report))
     if not found:
@@ -230,9 +214,6 @@ def find_failure(block: Any, trial: AssertTrial) -> FailedTrial | None:
 
 def can_run(block: Any, options: SummaryOptions) -> bool:
     """Return whether a run of the block has no errors."""
-    from archscope.api import summarize
-    from archscope.errors import ArchscopeError
-
     try:
         return not summarize(block, **{**options, "backward": False}).failed
     except ArchscopeError:
@@ -242,15 +223,11 @@ def can_run(block: Any, options: SummaryOptions) -> bool:
 def format_failure(
     target: Any, options: SummaryOptions, findings: Sequence[Finding], *, cause: BaseException | None = None
 ) -> FailedTrial:
-    from archscope.render.findings import format_findings
-
     return FailedTrial(f"{failure_heading(target, options)}\n{format_findings(findings)}".rstrip(), cause)
 
 
 def failure_heading(target: Any, options: SummaryOptions) -> str:
     """Return a heading such as `Block given x (2, 16, 28, 28):`."""
-    from archscope.report import Report
-
     if isinstance(target, Report):
         inputs = ", ".join(f"{operand.source} {operand.value.shape}" for operand in target.trace.inputs)
         return f"{target.target}{f' given {inputs}' * bool(inputs)}:"
@@ -280,7 +257,7 @@ def output_shape_check(wanted: Any, batch: int | None) -> ReportCheck:
     if not all(
         isinstance(shape, Sequence) and all(size is None or isinstance(size, int) for size in shape) for shape in each
     ):
-        raise usage_error(
+        raise UsageError(
             f"{wanted!r} is not the shape of an output",
             "for example (10,), or (64, None, None) for any height and width",
         )
@@ -290,9 +267,6 @@ def output_shape_check(wanted: Any, batch: int | None) -> ReportCheck:
 
 def compare_outputs(report: Report, wanted: Sequence[Sequence[int | None]], key: str, fact: str) -> Iterator[Finding]:
     """Yield a finding if the outputs have other shapes than `wanted`, with the steps that made them."""
-    from archscope.conflicts.expected_shapes import with_steps
-    from archscope.report import Finding
-
     outputs = report.trace.outputs
     got = [output.value.shape for output in outputs]
     if len(got) != len(wanted):
@@ -315,13 +289,11 @@ def format_shapes(shapes: Iterable[Sequence[int | None]]) -> str:
 # ------------------------------------------------------------ checks of figures
 def budget_bounds(params: Any, macs: Any) -> tuple[CostBudget, CostBudget]:
     """Return the lower and the upper bounds. Raises UsageError."""
-    from archscope.checks.budgets import CostBudget, parse_limit
-
     pairs = [value if isinstance(value, (tuple, list)) else (None, value) for value in (params, macs)]
     if any(len(pair) != 2 for pair in pairs):
-        raise usage_error("a range has two ends", 'for example params=("24M", "26M")')
+        raise UsageError("a range has two ends", 'for example params=("24M", "26M")')
     if all(end is None for pair in pairs for end in pair):
-        raise usage_error("neither params nor macs has a bound", 'for example params="25M", macs="4.1G"')
+        raise UsageError("neither params nor macs has a bound", 'for example params="25M", macs="4.1G"')
     least, most = (
         [parse_limit(pair[i], name) for pair, name in zip(pairs, ("params", "macs"), strict=True)] for i in (0, 1)
     )
@@ -330,8 +302,6 @@ def budget_bounds(params: Any, macs: Any) -> tuple[CostBudget, CostBudget]:
 
 def find_outside_bounds(report: Report, least: CostBudget, most: CostBudget) -> Iterator[Finding]:
     """Yield a finding for each figure that is not within the bounds, or not known."""
-    from archscope.checks.budgets import find_over_budget, unknown_macs_finding
-
     for finding in find_over_budget(report, most):
         details = finding.details if report.trace.failure is None else ()
         yield replace(finding, details=details, help=finding.help if report.unpriced else "")
@@ -343,9 +313,6 @@ def find_outside_bounds(report: Report, least: CostBudget, most: CostBudget) -> 
 
 
 def find_below_minimum(count: int, least: Any, key: str, what: str) -> Iterator[Finding]:
-    from archscope import units
-    from archscope.report import Finding
-
     if least is not None and count < least.value:
         fact = f"{units.format_count(count)} {what}, {units.format_count(int(least.value) - count)} fewer than {least}"
         yield Finding(f"budget-{key}", "error", fact)

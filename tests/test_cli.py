@@ -73,9 +73,8 @@ class FakeLibrary:
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibrary]:
     fake = FakeLibrary()
-    for name in api.__all__:
-        if hasattr(fake, name):
-            monkeypatch.setattr(api, name, getattr(fake, name), raising=False)
+    for name in ("summarize", "compare", "check", "networks", "schema", "time", "device"):
+        monkeypatch.setattr(api, name, getattr(fake, name))
     monkeypatch.setenv("COLUMNS", "80")
     return fake
 
@@ -180,13 +179,6 @@ def test_a_run_that_failed_shows_its_rows_and_is_1(library: FakeLibrary) -> None
     assert "layer2.0.main.3" in result.stdout
     assert "net.yaml:12:5: error residual-shape (" in result.stderr
     assert "at layer2.0.add: the two sides" in result.stderr
-
-
-def test_a_run_that_failed_without_rows_is_1(library: FakeLibrary) -> None:
-    library.answer = ForwardError(Problem(PLACE, "linear failed"))
-    result = run("summary", "net.yaml")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "net.yaml:3:5: linear failed\n"
 
 
 def test_findings_go_to_stderr_and_quiet_keeps_the_errors(library: FakeLibrary) -> None:

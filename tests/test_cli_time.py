@@ -46,7 +46,7 @@ class FakeLibrary:
 def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibrary]:
     fake = FakeLibrary()
     for name in ("time", "time_grid"):
-        monkeypatch.setattr(api, name, getattr(fake, name), raising=False)
+        monkeypatch.setattr(api, name, getattr(fake, name))
     monkeypatch.setenv("COLUMNS", "80")
     return fake
 

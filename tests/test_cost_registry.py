@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.api import cost_registry
+from archscope.analysis import cost_registry
 from archscope.errors import UsageError
 from archscope.trace import Kernel
 

@@ -26,7 +26,7 @@ from archscope.machine import Machine, MachineLoad
 from archscope.profiling.machine_state import describe_machine
 from archscope.profiling.roofline import Ceilings
 
-room = importlib.import_module("archscope.api.device_ceilings")
+room = importlib.import_module("archscope.analysis.device_ceilings")
 
 
 def ceilings(place: str = "cpu", *, peak: float = 362e9, load: MachineLoad = MachineLoad(cores=0.0)) -> Ceilings:  # noqa: B008 - frozen
@@ -65,7 +65,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def measuring(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Measuring:
     found = Measuring()
-    monkeypatch.setattr(importlib.import_module("archscope.profiling.ceilings"), "measure_ceilings", found)
+    monkeypatch.setattr(room, "measure_ceilings", found)
     return found
 
 
@@ -173,7 +173,7 @@ def test_what_was_measured_beside_others_on_a_gpu_is_not_kept_for_good(others: i
 WRITER = """
 import sys
 from pathlib import Path
-from archscope.api.device_ceilings import read_cache, write_cache
+from archscope.analysis.device_ceilings import read_cache, write_cache
 path = Path(sys.argv[1])
 found = read_cache(path)
 for _ in range(200):

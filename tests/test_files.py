@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from archscope import api
-from archscope.api import repairs as looking
+from archscope.api import repairs as public_repairs
 from archscope.cli import output as cli_output
 from archscope.errors import UsageError
+from archscope.fixes import repairs as spec_repairs
 from archscope.spec import folders
 from tests.commands import run
 from tests.test_repairs import BROKEN, FIXED, SHARED, USER
@@ -129,19 +131,21 @@ def test_nothing_is_mended_where_an_output_cannot_be_written(output: str, option
 
 
 # ------------------------------------------------------------ nothing is lost
-@pytest.mark.parametrize("moment", ["check", "_next_fix"])
-def test_an_edit_made_while_it_is_checked_is_kept(moment: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+@pytest.mark.parametrize(("module", "moment"), [(public_repairs, "check"), (spec_repairs, "next_fix")])
+def test_an_edit_made_while_it_is_checked_is_kept(
+    module: ModuleType, moment: str, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
     """The other's edit falls before the first look, or between two."""
     net = Path("net.yaml")
     net.write_text(BROKEN)
     edited = BROKEN.replace("# a net", "# another's net")
-    real = getattr(looking, moment)
+    real = getattr(module, moment)
 
     def late(*given: object, **options: object) -> object:
         net.write_text(edited)
         return real(*given, **options)
 
-    monkeypatch.setattr(looking, moment, late)
+    monkeypatch.setattr(module, moment, late)
     result = run("check", "--fix", "net.yaml")
     assert (result.exit_code, net.read_text(), os.listdir()) == (2, edited, ["net.yaml"])
     assert "net.yaml has changed since it was checked" in result.stderr

@@ -47,13 +47,14 @@ LAYERS: dict[str, int] = {
     "counters": 5,
     "profiling": 5,
     "render": 6,
-    "fixes": 6,
-    "api": 7,
-    "__init__": 8,
-    "cli": 8,
-    "pytest_plugin": 8,
-    "testing": 8,
-    "__main__": 9,
+    "analysis": 7,
+    "fixes": 8,
+    "api": 9,
+    "__init__": 10,
+    "cli": 10,
+    "pytest_plugin": 10,
+    "testing": 10,
+    "__main__": 11,
 }
 SAME_LAYER_IMPORTS: dict[tuple[str, str], str] = {
     ("cost", "trace"): "a cost is computed from the rows of a trace",
@@ -67,6 +68,10 @@ SAME_LAYER_IMPORTS: dict[tuple[str, str], str] = {
     ("targets", "devices"): "only devices calls the functions of devices",
 }
 TORCH_PACKAGES = frozenset({"compile", "counters", "devices", "profiling", "record", "targets", "torch_layers"})
+LOAD_TORCH = frozenset({"analysis", "fixes"})
+"""Packages that import those of torch at their top, and do not name torch themselves."""
+TYPE_IMPORTS: dict[tuple[str, str], str] = {("errors", "report"): "an error of a run carries its report"}
+"""Imports upwards that only type checkers see."""
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "torch": TORCH_PACKAGES,
     "fvcore": frozenset({"counters"}),
@@ -124,6 +129,12 @@ def package_of(name: str) -> str | None:
     return rest[0] if rest and rest[0] in LAYERS else "__init__"
 
 
+def without_type_imports(tree: ast.Module) -> ast.Module:
+    """Return a module without its statements `if TYPE_CHECKING`."""
+    ours = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+    return ast.Module(ours, [])
+
+
 # ------------------------------------------------------------ the checks
 def has_a_layer(source: Source) -> Iterator[str]:
     if source.package not in LAYERS:
@@ -136,9 +147,12 @@ def has_a_layer(source: Source) -> Iterator[str]:
 
 
 def imports_go_down(source: Source) -> Iterator[str]:
+    running = {name for _, name in imported(without_type_imports(source.tree))}
     for line, name in imported(source.tree):
         package = package_of(name)
         if package is None or package == source.package or (source.package, package) in SAME_LAYER_IMPORTS:
+            continue
+        if (source.package, package) in TYPE_IMPORTS and name not in running:
             continue
         if LAYERS[package] >= LAYERS.get(source.package, -1):
             yield f"{source.path}:{line}: {source.package} may not import {package} (layer {LAYERS[package]})"
@@ -220,6 +234,14 @@ def is_short(source: Source) -> Iterator[str]:
         yield f"{source.path}: {lines} lines, more than {LONGEST_FILE}"
 
 
+def analyses_import_at_their_top(source: Source) -> Iterator[str]:
+    """The modules of an analysis are loaded when it begins, so nothing in them is imported later."""
+    if source.package not in LOAD_TORCH:
+        return
+    for function, _ in functions(source.tree):
+        yield from (f"{source.path}:{line}: {name} inside of a function" for line, name in imported(function))
+
+
 CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     has_a_layer,
     imports_go_down,
@@ -228,6 +250,7 @@ CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     nothing_global,
     has_a_docstring,
     devices_are_used_in_one_package,
+    analyses_import_at_their_top,
     is_short,
 )
 
@@ -248,8 +271,9 @@ def test_the_structure_is_kept(check: Callable[[Source], Iterator[str]]) -> None
 
 
 def test_no_other_package_imports_torch() -> None:
-    """The same rule at run time: all packages but TORCH_PACKAGES are imported in one fresh interpreter."""
-    modules = [source.module for source in sources() if source.package not in TORCH_PACKAGES | {"__main__"}]
+    """The same rule at run time: all other packages are imported in one fresh interpreter."""
+    loading = TORCH_PACKAGES | LOAD_TORCH | {"__main__"}
+    modules = [source.module for source in sources() if source.package not in loading]
     program = f"import sys, {', '.join(modules)}\nsys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr or "torch was imported"
@@ -320,6 +344,9 @@ BAD = [
     (imports_go_down, "errors.py", "from archscope import units", "errors may not import units"),
     (imports_go_down, "report.py", "from archscope import summarize", "report may not import __init__"),
     (imports_go_down, "trace.py", "from archscope.cost import Cost", "trace may not import cost"),
+    (imports_go_down, "errors.py", "from archscope.report import Report", "errors may not import report"),
+    (imports_go_down, "api/checks.py", "from archscope.testing import is_spec", "api may not import testing"),
+    (imports_go_down, "analysis/spec_runs.py", "from archscope.fixes import Fix", "analysis may not import fixes"),
     (imports_go_down, "cost.py", "import_module('archscope.cli')", "cost may not import cli"),
     (third_party_imports_are_allowed, "report.py", "import torch.nn as nn", "report may not import torch"),
     (third_party_imports_are_allowed, "cli.py", "def f():\n    from torch import nn", "cli.py:2: cli may not"),
@@ -340,6 +367,7 @@ BAD = [
     (devices_are_used_in_one_package, "api.py", "WORDS = {}['cuda']", "compares with 'cuda' outside"),
     (devices_are_used_in_one_package, "record/a.py", "torch.backends.cudnn.benchmark", "torch.backends.cudnn outside"),
     (devices_are_used_in_one_package, "record/a.py", "from torch.cuda import Event", "torch.cuda.Event outside"),
+    (analyses_import_at_their_top, "fixes/a.py", "def f():\n    import archscope.cost", "archscope.cost inside of"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 61, "f has 61 lines"),
     (is_short, "cost.py", "a = 1\n" * 431, "431 lines, more than 430"),
 ]
@@ -347,6 +375,7 @@ GOOD = [
     (has_a_layer, "spec/parse.py", ""),
     (imports_go_down, "spec/parse.py", "from archscope.spec.spec_types import Spec\nfrom archscope.errors import Span"),
     (imports_go_down, "cost.py", "from archscope.trace import Kernel"),
+    (imports_go_down, "errors.py", "if TYPE_CHECKING:\n    from archscope.report import Report"),
     (imports_go_down, "cli.py", "from archscope import api\nimport json"),
     (third_party_imports_are_allowed, "compile/walk.py", "import torch\nimport ast\nfrom archscope import errors"),
     (only_the_command_line_prints, "cli.py", "print(1)"),
@@ -355,6 +384,8 @@ GOOD = [
     (devices_are_used_in_one_package, "devices/cuda.py", "torch.cuda.init()\nkind == 'cuda'"),
     (devices_are_used_in_one_package, "record/lowerings.py", "NAMES = 'double cuda float xpu'.split()"),
     (devices_are_used_in_one_package, "cli.py", "UsageError('no such device', 'device=\"cpu\", or cuda')"),
+    (analyses_import_at_their_top, "fixes/a.py", "from archscope import cost"),
+    (analyses_import_at_their_top, "api/checks.py", "def f():\n    from archscope import fixes"),
     (is_short, "cost.py", "def f():\n" + "    a = 1\n" * 60),
 ]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import archscope
+from archscope.analysis.plan_costs import PlanCosts, plan_costs
 from archscope.api import compile_plan
-from archscope.api.plan_costs import PlanCosts, plan_costs
 from archscope.report import Report
 
 SPECS = Path(__file__).parents[1] / "specs"

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.api import timings
+from archscope.analysis import measured_timings
 from archscope.errors import ForwardError, SpecError, UsageError
 from tests.profiling.timing_reports import CEILINGS
 from tests.record.side_effects import SIDE_EFFECTS, SideEffect, SideEffectModel, object_state, process_state
@@ -159,7 +159,7 @@ def test_rows_stand_beside_the_least_that_the_device_allows(train: bool, monkeyp
         asked.append((device, how["threads"]))
         return CEILINGS
 
-    monkeypatch.setattr(timings, "ceilings_of", ceilings_of)
+    monkeypatch.setattr(measured_timings, "device_ceilings", ceilings_of)
     timing = archscope.time(LENET, train=train, threads=1, seconds=1e-6)
     assert asked == [("cpu", 1)]
     assert timing.ceilings is CEILINGS

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import archscope
-from archscope.api import batch_capacity
+from archscope.analysis import batch_capacity
 from archscope.errors import ForwardError, UsageError
 from archscope.profiling.measurement import Samples
 from tests import commands

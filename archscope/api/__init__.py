@@ -4,7 +4,8 @@ spec            → compile_plan → Plan → build → nn.Module
 any target      → summarize → Report → compare, cross_check, check
 any target      → time → Timing (with the ceilings that device measures)
 
-Each is imported when it is first used, so that a summary does not load what only a cross-check or a timing needs.
+Each module checks the options of its functions and makes one call of `archscope.analysis` or `archscope.fixes`. It is
+imported when it is first used; a spec is read before the analysis, which needs torch, is imported.
 """
 
 from importlib import import_module
@@ -13,14 +14,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # by this name type checkers know it; `typing` itself takes long to import
     from typing import Any
 
-    from archscope.api.check_targets import check, compare
-    from archscope.api.cost_registry import register_cost
+    from archscope.api.building import build, compile_plan
+    from archscope.api.checks import check
+    from archscope.api.comparisons import compare
+    from archscope.api.cost_registration import register_cost
     from archscope.api.crosschecks import cross_check
-    from archscope.api.device_ceilings import device
+    from archscope.api.devices import device
     from archscope.api.network_list import networks
     from archscope.api.repairs import Repair, repair
     from archscope.api.rerun import again
-    from archscope.api.spec_loading import build, compile_plan, load, schema, split_target, variants
+    from archscope.api.spec_loading import load, schema, variants
     from archscope.api.summaries import summarize
     from archscope.api.timings import time, time_grid
 
@@ -38,21 +41,22 @@ __all__ = [
     "register_cost",
     "repair",
     "schema",
-    "split_target",
     "summarize",
     "time",
     "time_grid",
     "variants",
 ]
 MODULES = {
-    "check_targets": ("check", "compare"),
-    "cost_registry": ("register_cost",),
+    "building": ("build", "compile_plan"),
+    "checks": ("check",),
+    "comparisons": ("compare",),
+    "cost_registration": ("register_cost",),
     "crosschecks": ("cross_check",),
-    "device_ceilings": ("device",),
+    "devices": ("device",),
     "network_list": ("networks",),
     "repairs": ("Repair", "repair"),
     "rerun": ("again",),
-    "spec_loading": ("build", "compile_plan", "load", "schema", "split_target", "variants"),
+    "spec_loading": ("load", "schema", "variants"),
     "summaries": ("summarize",),
     "timings": ("time", "time_grid"),
 }

@@ -6,13 +6,13 @@ ones are parsed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
 
 from archscope.api.option_parsing import parse_options
-from archscope.errors import KeywordError, UsageError, did_you_mean
+from archscope.errors import KeywordError, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,16 +66,13 @@ def keyword_names(call: Callable[..., Any]) -> Iterable[str]:
     return [name for name, parameter in signature(call).parameters.items() if parameter.kind in by_name]
 
 
-def refuse_unknown_keyword(name: str, given: Iterable[str], known: Collection[str]) -> None:
-    """Raise KeywordError for the first unknown keyword."""
+def refuse_unknown_keyword(
+    name: str, given: Iterable[str], known: Collection[str], helps: Mapping[str, str] = KEYWORD_HELP
+) -> None:
+    """Raise KeywordError for the first unknown keyword. helps: keyword → its help."""
     for keyword in given:
         if keyword not in known:
-            raise unknown_keyword_error(name, keyword, known)
-
-
-def unknown_keyword_error(name: str, keyword: str, known: Iterable[str]) -> KeywordError:
-    hint = KEYWORD_HELP.get(keyword) or did_you_mean(keyword, known) or f"arguments: {', '.join(sorted(known))}"
-    return KeywordError(f"{name} has no argument {keyword!r}", hint)
+            raise KeywordError.unknown(name, keyword, known, helps)
 
 
 def merge_inputs(inputs: tuple[Any, ...], input: Any) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from archscope.api.spec_loading import spec_file_name, split_target
 from archscope.errors import UsageError
 from archscope.spec import bundled_networks
 from archscope.spec.catalog import Network, describe_network, suggest_network, try_describe_network
 from archscope.spec.folders import expand_folders
+from archscope.spec.target_names import spec_file_name, split_target
 
 
 def networks(*targets: str | os.PathLike[str], keep_going: bool = False) -> list[Network]:

@@ -1,49 +1,19 @@
 """`repair`: specs with fixes applied: the first fix of each conflict that changes nothing outside its block, or a
 chosen one.
-
-    spec → check → a fix → its text → check again → … → Repair: every changed file before and after
-
-No file is written.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from archscope.api.check_targets import check
+from archscope.api.checks import check
 from archscope.api.keyword_checks import validate_keywords
-from archscope.api.spec_loading import load, split_target
 from archscope.api.summaries import summarize
-from archscope.errors import SpecError, UsageError
-from archscope.report import Checked, Fix
-from archscope.spec.folders import expand_folders
-from archscope.spec.text_diff import unified_diff, with_line_endings
+from archscope.fixes.repairs import Repair, repair_targets
+from archscope.report import Checked
 
-MAX_FIXES = 25
-"""The most fixes that one spec is given."""
-
-
-@dataclass(frozen=True)
-class Repair:
-    """The fixes of one spec in their order, and the texts of the files that they change.
-
-    checked: the findings that are left. after: texts with "\\n" as line ends, whatever those of the files are.
-    """
-
-    target: str
-    fixes: tuple[Fix, ...]
-    before: Mapping[str, str]
-    after: Mapping[str, str]
-    checked: tuple[Checked, ...]
-
-    @property
-    def diff(self) -> str:
-        """The change of all files as a unified diff; empty if there is none."""
-        texts = ((file, self.before[file], text) for file, text in self.after.items())
-        return "".join(unified_diff(before, with_line_endings(text, before), file) for file, before, text in texts)
+__all__ = ["Repair", "repair"]
 
 
 @validate_keywords(check, summarize)
@@ -56,43 +26,8 @@ def repair(
     choice: instead, apply this fix (from 1) of the first conflict, whatever it changes, and no other. Targets that
     share files get the texts that the fixes of earlier targets left. Raises UsageError if there is no such fix.
     """
-    known, repairs = dict(texts or {}), []
-    for target in expand_folders(wanted):
-        repairs.append(_repair_target(target, known, options, choice))
-        known |= {file: with_line_endings(text, repairs[-1].before[file]) for file, text in repairs[-1].after.items()}
-    return repairs
 
+    def check_texts(target: Any, texts: Mapping[str, str]) -> list[Checked]:
+        return check(target, **options, texts=texts)
 
-def _repair_target(target: Any, given: Mapping[str, str], options: Mapping[str, Any], choice: int | None) -> Repair:
-    after: dict[str, str] = {}
-    fixes: list[Fix] = []
-    texts = _target_sources(target, given)  # read before the check, so that an edit that is made meanwhile is noticed
-    checked = check(target, **options, texts=given)
-    most = MAX_FIXES if choice is None else 1
-    is_spec = isinstance(target, str) and split_target(target) is not None
-    while is_spec and len(fixes) < most and (fix := _next_fix(checked, choice)) is not None:
-        fixes.append(fix)
-        after = {**after, fix.file: fix.text}
-        checked = check(target, **options, texts={**given, **after})
-    before = {file: text for file, text in texts.items() if file in after}
-    return Repair(str(target), tuple(fixes), before, after, tuple(checked))
-
-
-def _target_sources(target: Any, given: Mapping[str, str]) -> Mapping[str, str]:
-    parts = split_target(target)
-    try:
-        return load(os.fspath(parts[0]), texts=given).sources if parts else {}
-    except SpecError as error:
-        return error.sources
-
-
-def _next_fix(checked: list[Checked], choice: int | None) -> Fix | None:
-    """Return the first fix that changes nothing outside its conflict's block; with a choice, that of the first
-    conflict.
-    """
-    found = [finding.fixes for item in checked for finding in item.findings if finding.fixes]
-    if choice is None:
-        return next((fixes[0] for fixes in found if not fixes[0].outside), None)
-    if found and not 0 < choice <= len(found[0]):
-        raise UsageError(f"there is no fix {choice}", f"the first conflict has {len(found[0])}")
-    return found[0][choice - 1] if found else None
+    return repair_targets(wanted, check_texts, texts=texts or {}, choice=choice)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archscope.api.spec_loading import split_target
 from archscope.cli.output import (
     changed_file_error,
     echo,
@@ -24,6 +23,7 @@ from archscope.cli.output import (
 )
 from archscope.errors import UsageError
 from archscope.spec.bundled_networks import TARGET_PREFIX
+from archscope.spec.target_names import split_target
 from archscope.spec.text_diff import with_line_endings
 
 if TYPE_CHECKING:

@@ -18,6 +18,11 @@ import click
 from archscope.cli.wording import reword
 from archscope.errors import ArchscopeError, ForwardError, SpecError, UsageError, escape_invisible
 from archscope.interrupts import current_handler
+from archscope.render import findings, notebook_views
+from archscope.spec import bundled_networks
+from archscope.spec.folders import expand_folders
+from archscope.spec.target_names import load_target, split_target
+from archscope.spec.yaml_nodes import ParseError
 
 if TYPE_CHECKING:
     from archscope.report import Checked, Report
@@ -82,8 +87,6 @@ def file_mode(path: str) -> int | None:
 
 def source_files(read: Iterable[str]) -> Iterator[str]:
     """Yield the files of targets: specs with their imports, Python files, those of a folder."""
-    from archscope.spec.folders import expand_folders
-
     for target in read:
         with suppress(UsageError):  # the command itself reports what is wrong with it
             for one in expand_folders([target]):
@@ -91,16 +94,12 @@ def source_files(read: Iterable[str]) -> Iterator[str]:
 
 
 def target_files(target: str) -> Iterator[str]:
-    from archscope.api.spec_loading import load, split_target
-    from archscope.spec import bundled_networks
-    from archscope.spec.yaml_nodes import ParseError
-
     parts = split_target(target)
     yield from (target, target.rpartition(":")[0])
     if parts is None:
         return
     try:
-        named = list(load(parts[0]).sources)
+        named = list(load_target(parts[0]).sources)
     except SpecError as error:
         named = [parts[0], *error.sources]
     for name in named:
@@ -253,8 +252,6 @@ def finish_command(reports: Sequence[Report], quiet: bool, *, beside: bool, code
 
     beside: the errors are already in the table. code: that of targets without a report.
     """
-    from archscope.render import findings, notebook_views
-
     levels = (set() if beside else {"error"}) | (set() if quiet else {"warning", "note"})
     echo(findings.format_level_findings(reports, levels, width=notebook_views.terminal_width()), nl=False, err=True)
     if code or any(report.failed for report in reports):

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archscope.api.spec_loading import split_target
 from archscope.checks.selection import Selection
 from archscope.cli.output import echo, file_mode
 from archscope.config import CONFIG_FILE, Config, key_span, read_config_text
 from archscope.errors import Span, UsageError
+from archscope.spec.target_names import split_target
 
 NO_TARGET_HELP = "name a spec, a folder of specs or net.py:Net, or list specs under [tool.archscope] in pyproject.toml"
 

@@ -34,9 +34,7 @@ def partial_report(target: str, options: Mapping[str, Any]) -> Report:
         with contextlib.redirect_stdout(sys.stderr):  # the model's own output is not part of the report
             return wording.reword_report(api.summarize(target, **library_options(options)))
     except ForwardError as error:
-        if error.report is None:
-            raise
-        return wording.reword_report(error.report)  # type: ignore[arg-type]  # errors.py stands below the Report
+        return wording.reword_report(error.report)
 
 
 @contextlib.contextmanager

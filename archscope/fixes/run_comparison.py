@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from archscope.analysis.same_runs import conflict_shapes
 from archscope.conflicts.diagnosis import Diagnosis
 from archscope.report import Report
 from archscope.trace import Row, Trace
@@ -134,16 +135,6 @@ def compare_if_all_fixed(before: Report, after: Report) -> RunComparison | None:
     return RunComparison(0, True, frozenset(mismatch.row for mismatch in old.mismatches), 0)
 
 
-def is_same_run(first: Report, second: Report) -> bool:
-    """Return whether two runs, on any devices, have the same rows and conflicts."""
-    return run_signature(first.trace) == run_signature(second.trace)
-
-
-def run_signature(trace: Trace) -> tuple[object, ...]:
-    rows = [(row.path, row.function, [value.shape for value in row.outputs]) for row in trace.rows]
-    return rows, conflict_shapes(trace), trace.failure is not None
-
-
 def is_fixed(old: Trace, new: Trace, diagnosis: Diagnosis | None) -> bool:
     """Return whether the conflict is gone at all its places, and no new one has appeared."""
     if new.failure is not None:
@@ -173,11 +164,6 @@ def other_conflicts(trace: Trace, diagnosis: Diagnosis | None) -> set[object]:
     return {
         conflict for conflict, row in zip(conflict_shapes(trace), trace.mismatches, strict=True) if row.row not in own
     }
-
-
-def conflict_shapes(trace: Trace) -> list[object]:
-    """Return each conflict's row with the shapes that do not fit."""
-    return [(m.row, tuple(operand.value.shape for operand in m.operands)) for m in trace.mismatches]
 
 
 def keeps_inputs_and_outputs(before: Report, after: Report) -> bool:

@@ -100,12 +100,7 @@ def report_table(
     option.
     """
     for name in unknown:
-        hint = (
-            TABLE_KEYWORD_HELP.get(name)
-            or did_you_mean(name, TABLE_KEYWORDS)
-            or f"arguments: {', '.join(TABLE_KEYWORDS)}"
-        )
-        raise KeywordError(f"table has no argument {name!r}", hint)
+        raise KeywordError.unknown("table", name, TABLE_KEYWORDS, TABLE_KEYWORD_HELP)
     names = check_column_names(columns, sort, COLUMN_NAMES)
     if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise UsageError(f"a depth is a whole number from 1, not {depth!r}", "depth=2")

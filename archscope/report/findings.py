@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archscope.errors import Problem, Span, source_excerpt
+from archscope.errors import Problem, Span, SpecError, source_excerpt
 
 
 @dataclass(frozen=True)
@@ -87,3 +87,8 @@ def finding_from_problem(
         help=problem.help,
         details=(*line, *map(str, problem.chain)),
     )
+
+
+def problem_findings(error: SpecError) -> tuple[Finding, ...]:
+    """Return the problems of a spec that cannot be read or compiled as findings."""
+    return tuple(finding_from_problem(problem, sources=error.sources) for problem in error.problems)

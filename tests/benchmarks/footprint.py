@@ -19,7 +19,8 @@ from tabulate import tabulate
 from targets import TARGETS
 
 from archscope import api
-from archscope.api import summaries
+from archscope.analysis import spec_runs
+from archscope.analysis.run_options import RunOptions
 from archscope.compile import build
 from archscope.profiling.peak_memory import peak_bytes
 from archscope.profiling.predicted_memory import PredictedMemory, predict_memory
@@ -32,13 +33,13 @@ HEADERS = ("model", "batch", "mode", "predicted MB", "measured MB", "on top", "i
 def footprint(target: str, batch: int, device: str, *, train: bool) -> tuple[PredictedMemory, str, int]:
     """What is predicted, the row at the peak, and the bytes that are measured on top of what is held."""
     plan = api.compile_plan(target, batch=batch, train=train)
-    trace = summaries.summarize_plan(plan, device=device, train=train, backward=train, track_memory=True).trace
+    trace = spec_runs.summarize_plan(plan, RunOptions(device=device, train=train), track_memory=True).trace
     predicted = predict_memory(trace, optimizer="adamw" if train else "")
     assert predicted is not None
     rows = trace.backward if predicted.backward else trace.rows
     row = "optimizer step" if predicted.row is None else f"{rows[predicted.row].path} {rows[predicted.row].short_name}"
     module = build(plan, device=device).train(train)
-    inputs = tuple(summaries.example_inputs(plan, device, None).values())
+    inputs = tuple(spec_runs.example_inputs(plan, device, None).values())
     workload = Workload(module, module, [(inputs, {})], device, train, make_optimizer("adamw", module))
     with torch.set_grad_enabled(train):
         workload.step()

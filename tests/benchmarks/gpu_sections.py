@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 import archscope
 from archscope import api
-from archscope.api import summaries
+from archscope.analysis import spec_runs
 from archscope.compile import build
 from archscope.devices import backend_of, quiet_profile
 from archscope.devices.precision import HAS_FP32_PRECISION
@@ -123,7 +123,7 @@ def net(model: str, batch: int, dtype: str, train: bool) -> dict[str, Any]:
     target, kind = TARGETS[model], getattr(torch, dtype)
     plan = api.compile_plan(target, batch=batch, train=train)
     module = build(plan, device=DEVICE, dtype=kind).train(train)
-    inputs = tuple(summaries.example_inputs(plan, DEVICE, kind).values())
+    inputs = tuple(spec_runs.example_inputs(plan, DEVICE, kind).values())
     optimizer = make_optimizer("adamw", module) if train else None
     job = Workload(module, module, [(inputs, {})], DEVICE, train, optimizer)
     with torch.set_grad_enabled(train):

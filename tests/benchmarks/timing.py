@@ -33,7 +33,7 @@ from torch.utils import benchmark
 
 import archscope
 from archscope import api
-from archscope.api import summaries
+from archscope.analysis import spec_runs
 from archscope.compile import build
 from archscope.profiling.rows_cuda import RUNTIME_PREFIXES
 
@@ -46,7 +46,7 @@ def measured(name: str, batch: int, dtype: str, device: str, seconds: float) -> 
     target = TARGETS[name]
     plan = api.compile_plan(target, batch=batch)
     module = build(plan, device=device, dtype=getattr(torch, dtype)).eval()
-    inputs = tuple(summaries.example_inputs(plan, device, getattr(torch, dtype)).values())
+    inputs = tuple(spec_runs.example_inputs(plan, device, getattr(torch, dtype)).values())
     run = torch.no_grad()(lambda: module(*inputs))
     theirs = benchmark.Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
     median = theirs.adaptive_autorange(min_run_time=seconds / 4, max_run_time=seconds).median

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from archscope.api.spec_session import SpecSession
+from archscope.analysis.run_options import RunOptions
+from archscope.analysis.spec_session import SpecSession
 from archscope.compile import outline_plan
 from archscope.errors import Span
 from archscope.fixes.step_changes import BlockComparer, LineMap, StepChange, inputs_used, self_joins, ways_to_use
 from archscope.planned_block import PlannedBlock
+from archscope.spec.target_names import load_target
 
 FILE = "net.yaml"
 
@@ -68,7 +70,7 @@ def test_lines_of_other_files_stay() -> None:
 
 # ------------------------------------------------------------ steps
 def planned(text: str) -> PlannedBlock:
-    return outline_plan(SpecSession(FILE, {"texts": {FILE: text}}).plan(FILE))
+    return outline_plan(SpecSession(FILE, RunOptions(), load_target(FILE, texts={FILE: text})).plan(FILE))
 
 
 def changes(before: str, after: str) -> dict[str, StepChange]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.api import module_at_other_sizes
+from archscope.analysis import module_at_other_sizes
 from archscope.report import Finding
 from tests.checks import other_sizes_modules as modules
 from tests.networks.test_twins import PAIRS, Pair

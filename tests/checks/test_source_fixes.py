@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.api.source_fixes import SourceFixSearch
 from archscope.errors import UsageError
+from archscope.fixes.source_fixes import SourceFixSearch
 from archscope.report import Finding, Fix
 from archscope.targets import TargetRebuilder, load_module, target_import_path
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from archscope.api.expected_figures import compiled_net
-from archscope.api.spec_fixes import edited_blocks
-from archscope.api.spec_session import SpecSession
-from archscope.api.summaries import summarize_plan
+from archscope.analysis.run_options import RunOptions
+from archscope.analysis.spec_runs import summarize_plan
+from archscope.analysis.spec_session import SpecSession
 from archscope.fixes.edit_verdict import ConflictScope, EditVerdict, judge_edit, mismatch_scope
+from archscope.fixes.expected_figures import compiled_net
+from archscope.fixes.spec_fixes import edited_blocks
 from archscope.fixes.step_changes import LineMap
 from archscope.spec.editable_spec import EditableSpec
+from archscope.spec.target_names import load_target
 
 FILE = "net.yaml"
 Edit = tuple[str, str]
@@ -22,7 +24,7 @@ def judged(text: str, *edits: Edit) -> EditVerdict:
     for old, new in edits:
         assert after.count(old) == 1, f"{old!r} stands {after.count(old)} times"
         after = after.replace(old, new)
-    session = SpecSession(FILE, {"texts": {FILE: text}})
+    session = SpecSession(FILE, RunOptions(), load_target(FILE, texts={FILE: text}))
     plan = session.plan(FILE)
     before, fixed = compiled_net(plan), compiled_net(session.plan(FILE, edit=(FILE, after)))
     lines = LineMap(FILE, text, after)
@@ -33,7 +35,7 @@ def judged(text: str, *edits: Edit) -> EditVerdict:
 
 def scope(session: SpecSession) -> ConflictScope:
     """Return the scope of the mismatches at the place of the first one."""
-    report = summarize_plan(session.plan(FILE), device="meta")
+    report = summarize_plan(session.plan(FILE), RunOptions(device="meta"))
     found = report.trace.mismatches
     return mismatch_scope(report.index, [one for one in found if one.site.place == found[0].site.place])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from archscope.api.plan_costs import plan_costs
+from archscope.analysis.plan_costs import plan_costs
 from archscope.compile import has_uneven_loops
 from archscope.errors import SizeError, SpecError
 from tests.compile.written import example, net, plan, run_by_recorder, same

@@ -16,7 +16,7 @@ from torch import nn
 
 import archscope
 from archscope import devices, targets
-from archscope.api.timing_setup import fused_kernels_device
+from archscope.analysis.prepared_timing import fused_kernels_device
 from archscope.cli import cli
 from archscope.devices import cuda
 from archscope.errors import UsageError
@@ -286,7 +286,8 @@ def listed(*options: str) -> str:
 
 
 def test_the_devices_are_listed_and_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archscope.api.device_ceilings.measure_device", lambda *_given: pytest.fail("it was measured"))
+    measure = "archscope.analysis.device_ceilings.measure_device"
+    monkeypatch.setattr(measure, lambda *_given: pytest.fail("it was measured"))
     with_cuda(monkeypatch, said=OLD)
     text = " ".join(listed().split())
     assert "auto: cpu" in text

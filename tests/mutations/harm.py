@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import archscope
-from archscope.api import split_target
 from archscope.errors import ArchscopeError, ForwardError, Span, SpecError
 from archscope.report import Finding, Report
 from archscope.spec import load
+from archscope.spec.target_names import split_target
 from archscope.trace import Operand, Row, Shape
 from tests.mutations.changes import Change, Places, touched_lines
 

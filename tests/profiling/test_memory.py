@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from archscope.api.spec_loading import build, compile_plan
-from archscope.api.summaries import example_inputs, summarize_plan
+from archscope.analysis.run_options import RunOptions
+from archscope.analysis.spec_runs import example_inputs, summarize_plan
+from archscope.api.building import build, compile_plan
 from archscope.devices.cpu import highest_sum
 from archscope.profiling.peak_memory import peak_bytes
 from archscope.profiling.predicted_memory import PredictedMemory, predict_memory
@@ -93,7 +94,7 @@ def test_what_is_predicted_of_a_small_net_is_what_is_measured(case: Case, train:
 def of_spec(spec: str, device: str, *, train: bool, **how: Any) -> tuple[PredictedMemory, int]:
     """Return the predicted memory of a spec, and the measured peak, with parameters and inputs."""
     plan = compile_plan(spec, train=train, **how)
-    report = summarize_plan(plan, device=device, train=train, backward=train, track_memory=True)
+    report = summarize_plan(plan, RunOptions(device=device, train=train), track_memory=True)
     predicted = predict_memory(report.trace, optimizer="adamw" if train else "")
     assert predicted is not None
     inputs = tuple(example_inputs(plan, device, None).values())

@@ -16,8 +16,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from archscope.api.spec_loading import compile_plan
-from archscope.api.summaries import summarize_plan
+from archscope.analysis.run_options import RunOptions
+from archscope.analysis.spec_runs import summarize_plan
+from archscope.api.building import compile_plan
 from archscope.devices.cuda import CUDA_TRAITS
 from archscope.profiling.predicted_memory import PredictedMemory, find_fitting_batch, predict_memory, round_to_granule
 from archscope.record import record_module
@@ -232,7 +233,7 @@ def test_cuda_sizes_are_rounded_up_and_kernel_scratch_is_counted() -> None:
 @pytest.mark.parametrize("spec", ["specs/resnet.yaml:resnet18", "specs/vit.yaml:vit_b_16", "specs/densenet.yaml"])
 def test_the_peak_includes_the_operands_and_results_of_every_product(spec: str, train: bool) -> None:
     plan = compile_plan(spec, train=train)
-    trace = summarize_plan(plan, device="meta", train=train, backward=train, track_memory=True).trace
+    trace = summarize_plan(plan, RunOptions(device="meta", train=train), track_memory=True).trace
     memory = predict_memory(trace)
     assert memory is not None
     products = [row for row in trace.rows if row.short_name in ("conv2d", "linear")]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from archscope import targets
-from archscope.api.spec_loading import compile_plan
-from archscope.api.summaries import device_and_dtype, example_inputs, summarize_plan
+from archscope.analysis.run_options import RunOptions
+from archscope.analysis.spec_runs import device_and_dtype, example_inputs, summarize_plan
+from archscope.api.building import compile_plan
 from archscope.compile import build
 from archscope.profiling import rows_cpu
 from archscope.profiling.benchmark import prepared_workload
@@ -137,7 +138,7 @@ def test_every_row_of_a_spec_has_a_time(spec: str, train: bool, monkeypatch: pyt
         return tallies[-1]
 
     plan = compile_plan(spec, train=train)
-    report = summarize_plan(plan, device="cpu", train=train, backward=train, extra_context=extra_context)
+    report = summarize_plan(plan, RunOptions(device="cpu", train=train), extra_context=extra_context)
     place, kind = device_and_dtype(plan, "cpu", None)
     module, call = build(plan, device=place, dtype=kind).train(train), tuple(example_inputs(plan, place, kind).values())
     work = Workload(module, module, [(call, {})], "cpu", train)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from archscope.api import summaries
+from archscope.analysis import spec_runs
+from archscope.analysis.run_options import RunOptions
 from archscope.compile import Plan
 from tests.pytest.conftest import NET, UNFIT
 
@@ -272,13 +272,13 @@ def test_no_figure_is_known_after_a_failure(pytester: pytest.Pytester) -> None:
 @pytest.mark.usefixtures("nets")
 def test_one_run_serves_all_tests_of_a_variant(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    real = summaries.summarize_plan
+    real = spec_runs.summarize_plan
 
-    def counted(plan: Plan, **options: Any) -> object:
+    def counted(plan: Plan, options: RunOptions) -> object:
         asked.append(plan.target)
-        return real(plan, **options)
+        return real(plan, options)
 
-    monkeypatch.setattr(summaries, "summarize_plan", counted)
+    monkeypatch.setattr(spec_runs, "summarize_plan", counted)
     listed(pytester, SPECS)
     assert asked == []
     ended(pytester, SPECS)

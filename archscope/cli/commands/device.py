@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archscope import api
-from archscope.api.device_ceilings import list_devices
+from archscope.api.devices import list_devices
 from archscope.cli.options import OUTPUT_OPTION, format_option
 from archscope.cli.output import errors_printed, refuse_outputs, write_output
 from archscope.cli.progress import progress_messages
