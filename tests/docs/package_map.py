@@ -18,11 +18,12 @@ MAP = re.compile(r"(<!-- map -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL
 
 
 def imported_packages() -> Mapping[str, frozenset[str]]:
-    """Return the packages and top-level modules that each one imports."""
+    """Return the packages and top-level modules that each one imports, without an import that goes up (for type checkers
+    only)."""
     found: dict[str, set[str]] = {source.package: set() for source in sources()}
     for source in sources():
-        names = (package_of(name) for _, name in imported(source.tree))
-        found[source.package] |= {name for name in names if name is not None} - {source.package}
+        names = {name for _, imported_name in imported(source.tree) if (name := package_of(imported_name)) is not None}
+        found[source.package] |= {name for name in names if LAYERS[name] <= LAYERS[source.package]} - {source.package}
     return {name: frozenset(packages) for name, packages in found.items()}
 
 
