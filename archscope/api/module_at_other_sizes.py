@@ -17,7 +17,7 @@ from warnings import catch_warnings
 
 from archscope.api.given_inputs import GivenInputs
 from archscope.api.spec_at_other_sizes import Wants
-from archscope.api.summaries import is_missing_inputs, parameters_report, prepare_call, summarize_target, with_gc_paused
+from archscope.api.summaries import is_missing_inputs, parameters_report, prepare_call, summarize_target
 from archscope.checks.other_sizes import (
     ONE_BATCH,
     SQUARE_ONLY,
@@ -29,6 +29,7 @@ from archscope.checks.other_sizes import (
 )
 from archscope.errors import ArchscopeError, ForwardError
 from archscope.fixes.run_comparison import is_same_run
+from archscope.gc_pause import gc_paused
 from archscope.report import Finding, Report
 from archscope.trace import Shape
 
@@ -49,7 +50,7 @@ OUTSIDE_REASONS = ("meta", "memory", "allocate")
 """Words in error messages of runs that failed for another reason than sizes."""
 
 
-@with_gc_paused
+@gc_paused()
 def summarize_at_sizes(
     target: Any,
     options: Mapping[str, Any],

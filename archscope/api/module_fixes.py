@@ -28,6 +28,7 @@ from archscope.conflicts.layer_changes import SEQUENCE_LAYERS, changes_after_fai
 from archscope.errors import ArchscopeError, ForwardError, Span
 from archscope.fixes.fix_search import MAX_OFFERED_FIXES
 from archscope.fixes.run_comparison import RunComparison, compare_runs, is_same_run
+from archscope.gc_pause import gc_paused
 from archscope.report import Finding, Fix, Report
 from archscope.spec.text_diff import unified_diff
 from archscope.trace import Shape
@@ -87,7 +88,6 @@ def with_module_fixes(target: Any, report: Report, options: Mapping[str, Any]) -
     if not is_fixable(target, report):
         return report.findings
     from archscope import targets
-    from archscope.record import gc_paused
 
     with gc_paused(), targets.target_import_path(target), targets.seeded(options.get("seed")):
         search = make_meta_search(target, report, options) or make_search(target, report, options)

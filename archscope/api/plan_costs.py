@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archscope.api.cost_registry import COST_REGISTRY
-from archscope.api.summaries import example_inputs, with_gc_paused
+from archscope.api.summaries import example_inputs
 from archscope.cost import Cost
+from archscope.gc_pause import gc_paused
 from archscope.trace import Mismatch, Trace
 
 
@@ -44,7 +45,7 @@ class PlanCosts:
         return self._sums[id(block)]
 
 
-@with_gc_paused
+@gc_paused()
 def plan_costs(plan: Any, *, dtype: str | None = None, train: bool = False) -> PlanCosts | None:
     """Return the MACs of a plan, from one pass on meta; None if it fails, or if iterations of a loop differ in size."""
     from archscope import targets

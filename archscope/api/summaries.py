@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from archscope.api.batch_capacity import refuse_out_of_memory
 from archscope.api.cost_registry import COST_REGISTRY
@@ -16,6 +15,7 @@ from archscope.api.keyword_checks import merge_inputs, validate_keywords
 from archscope.api.rerun import with_request
 from archscope.api.spec_loading import compile_plan, split_target
 from archscope.errors import ForwardError, Problem, Span, UsageError
+from archscope.gc_pause import gc_paused
 from archscope.report import Finding, Report, build_report, finding_from_problem
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from archscope.trace import Trace
 
 Progress = Callable[[str], object]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @validate_keywords()
@@ -95,22 +93,7 @@ def refuse_call_arguments(given: GivenInputs) -> None:
         raise UsageError("a spec's inputs are shapes, not args or kwargs", "input=(1, 3, 224, 224)")
 
 
-def with_gc_paused(analysis: Callable[P, R]) -> Callable[P, R]:
-    """Decorate an analysis to run without Python's cyclic garbage collection, which would traverse all of torch again
-    and again.
-    """
-
-    @wraps(analysis)
-    def quietly(*args: P.args, **kwargs: P.kwargs) -> R:
-        from archscope.record import gc_paused
-
-        with gc_paused():
-            return analysis(*args, **kwargs)
-
-    return quietly
-
-
-@with_gc_paused
+@gc_paused()
 def summarize_plan(
     plan: Plan,
     *,
@@ -256,7 +239,7 @@ def _record_target(
     )
 
 
-@with_gc_paused
+@gc_paused()
 def summarize_module(
     target: Any,
     arguments: Mapping[str, Any],

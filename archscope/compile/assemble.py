@@ -17,10 +17,10 @@ from torch import nn
 from archscope.compile.built_net import ForwardCode, Net, net_class
 from archscope.compile.fast_init import FastInitMode
 from archscope.compile.forward_writer import write_forward
-from archscope.compile.gc_pause import gc_paused
 from archscope.compile.layer_cache import Recipe
 from archscope.compile.plan import BlockPlan, ParameterSpec, Plan, SharedModule
 from archscope.compile.size_help import SizeHelp
+from archscope.gc_pause import gc_paused
 
 DeclaredModules = Mapping[Any, nn.Module]
 """The modules declared by enclosing blocks, by their declaration."""

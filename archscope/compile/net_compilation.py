@@ -20,13 +20,13 @@ from archscope.compile.blocks import block_plan, build_block, net_block, open_di
 from archscope.compile.call_limits import INT64_LIMIT, MAX_NUMEL, MAX_RANK
 from archscope.compile.compilation import BlockSource, CompileSession, FileContext
 from archscope.compile.dimensions import check_agreement, param_dimensions, param_sizes, require_agreement
-from archscope.compile.gc_pause import gc_paused
 from archscope.compile.graph_tensor import GraphTensor
 from archscope.compile.layer_cache import LayerCache, Recipe
 from archscope.compile.plan import BlockPlan, InputSpec, Plan, block_calls
 from archscope.compile.scope import Scope
 from archscope.compile.torch_functions import language_dtypes
 from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
+from archscope.gc_pause import gc_paused
 from archscope.spec import bundled_networks
 from archscope.spec.spec_types import Expectation, Expression, Input, Library, Setting, Spec, Tie, Variant
 from archscope.spec.spec_values import UNKNOWN, describe_value

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from archscope.devices import Clock, backend_of, is_on, is_profiler_active
+from archscope.gc_pause import gc_paused
 from archscope.profile.cuda_graph import capture_step
 from archscope.profile.machine_state import describe_machine, start_probe
 from archscope.profile.measurement import Measurement, Samples
@@ -26,7 +27,6 @@ from archscope.record import ModuleContents, walk_modules
 from archscope.record.named_tensors import named_tensors
 from archscope.record.object_state import preserved_objects
 from archscope.record.preserved_state import (
-    gc_paused,
     has_training_flag,
     preserved_modes,
     preserved_settings,

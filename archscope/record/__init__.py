@@ -6,7 +6,6 @@ record, record_module → Recorder (function by function) → Rows with Kernels 
 import torch
 
 from archscope.record.modules import ModuleContents, walk_modules
-from archscope.record.preserved_state import gc_paused
 from archscope.record.recorder import OnMismatch, Recorder
 from archscope.record.run import DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE, Recording, record, record_module
 from archscope.record.torch_functions import qualified_name, short_name
@@ -20,7 +19,6 @@ __all__ = [
     "OnMismatch",
     "Recorder",
     "Recording",
-    "gc_paused",
     "is_torch_name",
     "is_visible",
     "qualified_name",
