@@ -37,7 +37,7 @@ from archscope.compile.runtime_numbers import (
 from archscope.errors import BlockFrame, Problem, Span
 from archscope.ops.shape_errors import Dims, find_shape_problem
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
-from archscope.spec.spec_values import UNKNOWN, SpecValue, is_runtime_number
+from archscope.spec.spec_values import UNKNOWN, SpecValue, Value
 from archscope.torch_layers.signatures import torch_layers
 from archscope.trace import LayerConflict, Location, join_path
 
@@ -112,7 +112,7 @@ class BlockUse(GraphBuilder):
 
     # Functions
 
-    def apply_function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
+    def apply_function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> Value:
         """Return the result of a function or method (by name) as GraphTensors. Raises EvaluationError."""
         self._refuse_non_tensors(name, (*args, *kwargs.values()))
         if isinstance(function, str) and not args:  # a method: its first argument is the tensor
@@ -144,7 +144,7 @@ class BlockUse(GraphBuilder):
         )
         return self.wrap_result(node, VaryingItems(result) if varies else result)
 
-    def _refuse_non_tensors(self, name: str, values: Iterable[object]) -> None:
+    def _refuse_non_tensors(self, name: str, values: Iterable[Value]) -> None:
         for value in values:
             if isinstance(value, (list, tuple)):
                 self._refuse_non_tensors(name, value)
@@ -204,7 +204,7 @@ class BlockUse(GraphBuilder):
 
     # Layers and blocks
 
-    def apply(self, layer: Layer | LayerClass | DeclaredLayer, args: tuple, kwargs: dict) -> object:
+    def apply(self, layer: Layer | LayerClass | DeclaredLayer, args: tuple, kwargs: dict) -> Value:
         """Return the result of a layer, block or declared module. Raises EvaluationError."""
         declared = layer if isinstance(layer, DeclaredLayer) else None
         inner: Layer | LayerClass = declared.layer if declared else layer  # type: ignore[assignment]
@@ -222,7 +222,7 @@ class BlockUse(GraphBuilder):
             return self._apply_layer(inner, declared, args, kwargs)
         return self._apply_block(inner, declared, args, kwargs)
 
-    def _apply_layer(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> object:
+    def _apply_layer(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> Value:
         layer_cache = self.session.layer_cache
         if declared and declared.built:
             layer = replace(layer, arguments=declared.built.arguments, inferred=())
@@ -259,7 +259,7 @@ class BlockUse(GraphBuilder):
         for conflict in conflicts:
             self.report_mismatch(Problem(self.cursor.span, conflict.fact, conflict.help, self.frames))
 
-    def _apply_block(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> object:
+    def _apply_block(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> Value:
         path = join_path(self.prefix, self.cursor.path)
         frame = BlockFrame(layer.kind.name, self.cursor.span, path)
         inputs = self.session.call_inputs(layer, args, kwargs)
@@ -271,8 +271,9 @@ class BlockUse(GraphBuilder):
         given = dict(layer.arguments)
         for argument, at in plan.fixed:
             settled_at = at._replace(path=join_path(self.cursor.path, at.path))
-            if is_runtime_number(number := argument_part(given, argument)) and not number.fixed:  # type: ignore[attr-defined]
-                self.fix_number(number, settled_at)  # type: ignore[arg-type]
+            number = argument_part(given, argument)
+            if isinstance(number, RuntimeNumber) and not number.fixed:
+                self.fix_number(number, settled_at)
         more = tuple(
             argument_part(given, value.argument) if is_block_argument(value, plan) else value for value in plan.captured
         )
@@ -287,7 +288,7 @@ class BlockUse(GraphBuilder):
         args: tuple,
         kwargs: dict,
         result: object,
-    ) -> object:
+    ) -> Value:
         name = self._declared_name(declared, member) if declared else self.add(member)
         if not declared:
             site = site._replace(path=name if self.cursor.layers > 1 else self.cursor.path)
@@ -349,7 +350,7 @@ class BlockUse(GraphBuilder):
             )
         return self._weight_tensor(self.add(ParameterSpec(shape, init)), torch.empty(shape, device="meta"))
 
-    def declared_weight(self, declaration: DeclaredLayer, name: str) -> object:
+    def declared_weight(self, declaration: DeclaredLayer, name: str) -> Value:
         """Return a parameter of a declared module that has been called: `embed.weight`. Raises EvaluationError."""
         if not isinstance(declaration.built, Recipe):
             raise EvaluationError(
@@ -383,7 +384,7 @@ def is_block_argument(value: object, plan: BlockPlan) -> bool:
     return isinstance(value, ReadNumber) and value.argument is not None and value.owner.plan is plan
 
 
-def argument_part(arguments: Mapping[str, object], place: tuple[str | int, ...]) -> object:
+def argument_part(arguments: Mapping[str, Value], place: tuple[str | int, ...]) -> Value:
     """Return the part of a block's arguments at a place: an argument's name, then indexes into lists."""
     value: Any = arguments[str(place[0])]
     for index in place[1:]:

@@ -21,7 +21,7 @@ from archscope.compile.layer_classes import Layer, LayerClass, ParameterFunction
 from archscope.compile.loop_conditions import LoopConditions
 from archscope.compile.meta_tensors import flatten_tensors
 from archscope.compile.number_functions import NumberFunction
-from archscope.compile.scope import LazyValue, Scope
+from archscope.compile.scope import Scope
 from archscope.compile.torch_functions import RANDOM_FUNCTIONS, language_dtypes, language_functions
 from archscope.errors import BlockFrame, Problem, Problems, Span, did_you_mean
 from archscope.spec.bounded_math import NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError
@@ -45,7 +45,7 @@ from archscope.spec.spec_types import (
     Variant,
     Word,
 )
-from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.spec_values import MISSING, UNKNOWN, Host, LazyValue, SpecValue, Value, describe_value, has_unknown
 from archscope.spec.work_budget import CALL_COST, WorkBudget
 from archscope.torch_layers.signatures import REFUSED_MODULES, torch_layers
 
@@ -89,7 +89,7 @@ class LetFunction(SpecValue):
     scope: Scope
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"the function {self.definition.name}"
 
     @property
@@ -103,11 +103,11 @@ class LetFunction(SpecValue):
         """The syntax tree of its expression."""
         return self.definition.value.tree  # type: ignore[union-attr]
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         if has_unknown((*args, *kwargs.values())):
             return UNKNOWN
         self.session.budget.value(CALL_COST)
-        table: dict[str, object] = dict(
+        table: dict[str, Value] = dict(
             bind_arguments(self.definition.name, self.definition.arguments or (), args, kwargs)
         )
         inner = Scope(self.scope, table)
@@ -117,7 +117,7 @@ class LetFunction(SpecValue):
 
 def bind_arguments(
     name: str, arguments: tuple[Argument, ...], args: tuple, kwargs: Mapping
-) -> tuple[tuple[str, object], ...]:
+) -> tuple[tuple[str, Value], ...]:
     """Return the arguments of a block or `let` function by name, as Python binds them. Raises EvaluationError."""
     names = [a.name for a in arguments]
     written = f"{name}({', '.join(a.name if a.default is None else f'{a.name}={a.default.text}' for a in arguments)})"
@@ -211,12 +211,12 @@ class CompileSession:
 
     # Values
 
-    def evaluator(self, scope: Scope, report: ReportProblem | None = None, host: object = None) -> Evaluator:
+    def evaluator(self, scope: Scope, report: ReportProblem | None = None, host: Host | None = None) -> Evaluator:
         return Evaluator(scope.find, scope.names, report or self.report, host, self.budget)
 
     def evaluate_data(
-        self, value: Data, scope: Scope, *, words: bool, report: ReportProblem | None = None, host: object = None
-    ) -> object:
+        self, value: Data, scope: Scope, *, words: bool, report: ReportProblem | None = None, host: Host | None = None
+    ) -> Value:
         """Return a value written as YAML data. words: an unknown bare name is a word."""
         if isinstance(value, Constant):
             return value.value
@@ -258,21 +258,19 @@ class CompileSession:
                 )
         return self.contexts[file]
 
-    def configure(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | object]) -> FileContext:
+    def configure(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | Value]) -> FileContext:
         """Return a file with the params of a variant and `settings` (Settings, or known values) on top."""
         names = self._blocks_scope(spec)
         context = FileContext(spec, Scope(names))
         context.blocks.update({b.name: LayerClass(b.name, BlockSource(b, context), bind_block) for b in spec.blocks})
         names.table.update(context.blocks)
-        chosen: dict[str, Setting | object] = {
-            s.name: s for s in (*spec.params, *(variant.settings if variant else ()))
-        }
+        chosen: dict[str, Setting | Value] = {s.name: s for s in (*spec.params, *(variant.settings if variant else ()))}
         for name, value in (chosen | dict(settings)).items():
             context.scope.table[name] = self._lazy_setting(value, name, context.scope)
         self.add_let(spec.let, context.scope)
         return context
 
-    def _lazy_setting(self, value: Setting | object, name: str, scope: Scope) -> object:
+    def _lazy_setting(self, value: Setting | Value, name: str, scope: Scope) -> Value:
         if not isinstance(value, Setting):
             return value
         return LazyValue(lambda: as_param_value(self.evaluate_data(value.value, scope, words=True)), name)
@@ -292,7 +290,7 @@ class CompileSession:
             return replace(context.blocks[name], name=here)
         return LayerClass(here, NetSource(context.spec, entry.file), bind_net)
 
-    def _import_python(self, foreign: PythonClass) -> object:
+    def _import_python(self, foreign: PythonClass) -> Value:
         if not self.allow_python:
             raise EvaluationError(f"{foreign.name} is Python code, {foreign.target}", ALLOW_PYTHON_HELP)
         module, _, attribute = foreign.target.partition(":")
@@ -328,12 +326,12 @@ class CompileSession:
         self.largest_bytes = max(self.largest_bytes, size)
 
 
-def _refuse_imported_module(name: str, file: str) -> object:
+def _refuse_imported_module(name: str, file: str) -> Value:
     suggestion = f"give the block an argument for it: Block({name})"
     raise EvaluationError(f"module {name} belongs to the net of {file}, and only its blocks are imported", suggestion)
 
 
-def as_param_value(value: object) -> object:
+def as_param_value(value: Value) -> Value:
     """Return a param's value: a list stays a list, and nested lists become tuples."""
     return [as_block_argument(v, None) for v in value] if isinstance(value, list) else as_block_argument(value, None)
 
@@ -362,7 +360,7 @@ def bind_net(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
     return Layer(kind, tuple(kwargs.items()))
 
 
-def find_torch_name(name: str) -> object:
+def find_torch_name(name: str) -> Value:
     """Return the meaning of a name that no spec defines: a layer of torch.nn, a function, a dtype.
 
     Raises EvaluationError for a layer that is not supported.

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from archscope.compile.block_use import BlockUse
 from archscope.compile.compilation import CompileSession, FileContext
 from archscope.compile.plan import FixedPlace, InputSpec
-from archscope.compile.scope import LazyValue, Scope
+from archscope.compile.scope import Scope
 from archscope.spec.name_usage import names_in
 from archscope.spec.spec_types import Expression, Input, Spec
-from archscope.spec.spec_values import UNKNOWN
+from archscope.spec.spec_values import UNKNOWN, LazyValue, Value
 
 
 class Dimension(NamedTuple):
@@ -77,7 +77,7 @@ def check_agreement(session: CompileSession, scope: Scope, spec: Spec, inputs: S
             session.report(dim.expression.span, said, "give the inputs, and the params, sizes that fit together")
 
 
-def param_sizes(use: BlockUse, context: FileContext, spec: Spec, inputs: Sequence[InputSpec]) -> Mapping[str, object]:
+def param_sizes(use: BlockUse, context: FileContext, spec: Spec, inputs: Sequence[InputSpec]) -> Mapping[str, Value]:
     """Return the params that are dimensions of inputs, as sizes read from the inputs."""
     return {
         name: LazyValue(partial(_param_size, use, dims[0]), name)
@@ -86,7 +86,7 @@ def param_sizes(use: BlockUse, context: FileContext, spec: Spec, inputs: Sequenc
     }
 
 
-def _param_size(use: BlockUse, dim: Dimension) -> object:
+def _param_size(use: BlockUse, dim: Dimension) -> Value:
     """Return the size of a dimension, under the param's name."""
     return use.size(use.inputs[dim.entry.name], dim.axis, dim.expression.text)
 

@@ -15,15 +15,15 @@ from torch import fx
 
 from archscope.compile.meta_tensors import has_open_rank
 from archscope.compile.number_functions import evaluate_number_call
-from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, require_block_use, unwrap_fixed
+from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, as_block_use, require_block_use, unwrap_fixed
 from archscope.compile.torch_functions import FunctionEntry, language_methods
 from archscope.errors import did_you_mean
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
-from archscope.spec.spec_values import UNKNOWN, LazyList, SpecValue, describe_value, has_unknown
+from archscope.spec.spec_values import UNKNOWN, Host, LazyList, SpecValue, Value, describe_value, has_unknown
 from archscope.torch_layers.layer_text import format_argument_value, format_named_argument
 
 if TYPE_CHECKING:
-    from archscope.compile.block_use import BlockUse
+    from archscope.compile.graph_builder import GraphBuilder
 
 TENSOR_OPERATORS: Mapping[str, tuple[str, Callable]] = {
     "+": ("add", operator.add),
@@ -61,10 +61,10 @@ class GraphTensor(SpecValue):
     owner: the use of a block, or the turn of a loop, that the node's graph belongs to.
     """
 
-    owner: BlockUse = field(repr=False)
+    owner: GraphBuilder = field(repr=False)
     node: fx.Node
     meta: torch.Tensor
-    inner_labels: Mapping[str, object] = field(default_factory=dict, repr=False)
+    inner_labels: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
     compares = True
 
@@ -72,21 +72,21 @@ class GraphTensor(SpecValue):
         return self.what
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"a tensor {tuple(self.meta.shape)}"
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         raise EvaluationError(f"{self.what} cannot be called", "does a label hide the layer or function that is meant?")
 
-    def subscript(self, index: object, host: object) -> object:
+    def subscript(self, index: Value, host: Host | None) -> Value:
         return require_block_use(host, "an index").apply_function("getitem", operator.getitem, (self, index), {})
 
-    def unary(self, symbol: str, host: object) -> object:
+    def unary(self, symbol: str, host: Host | None) -> Value:
         if symbol == "not":
             self.to_bool(host)
         return require_block_use(host, "-").apply_function("neg", operator.neg, (self,), {}) if symbol == "-" else self
 
-    def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
+    def binary(self, symbol: str, other: Value, *, swapped: bool, host: Host | None) -> Value:
         if symbol not in TENSOR_OPERATORS or not isinstance(other, (GraphTensor, RuntimeNumber, int, float)):
             raise EvaluationError(
                 f"{self.what} {symbol} {describe_value(other)} cannot be worked out", tensor_help(other)
@@ -103,11 +103,11 @@ class GraphTensor(SpecValue):
         """The number of dimensions; None if it depends on sizes."""
         return None if has_open_rank(self.meta) and not self.owner.rank(self).fixed else self.meta.dim()
 
-    def size(self, axis: int) -> object:
+    def size(self, axis: int) -> Value:
         """Return the length of one dimension, counted from 0, or from -1 at the end."""
         return unwrap_fixed(self.owner.size(self, axis))
 
-    def attribute(self, name: str, host: object) -> object:
+    def attribute(self, name: str, host: Host | None) -> Value:
         if name in self.inner_labels:
             return self.inner_labels[name]
         if name == "shape":
@@ -130,10 +130,10 @@ class TensorMethod(SpecValue):
     name: str
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"the method {self.name}"
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         if has_unknown((*args, *kwargs.values())):
             return UNKNOWN
         if self.name == "dim":
@@ -163,15 +163,15 @@ class TensorSizes(LazyList):
             return self.tensor.size(index)
         return super().__getitem__(index)
 
-    def materialize(self, host: object) -> TensorSizes:
-        use: Any = host or self.tensor.owner
+    def materialize(self, host: Host | None) -> TensorSizes:
+        use = as_block_use(host) or self.tensor.owner
         owner = self.tensor.owner
         at = use.fixed_place()
         owner.fix_rank(self.tensor, at._replace(path=use.path_seen_from(owner, at.path)))
         return self
 
 
-def _check_axis(tensor: GraphTensor, axis: object, host: object) -> int:
+def _check_axis(tensor: GraphTensor, axis: Value, host: Host | None) -> int:
     axis = axis.to_plain(host) if isinstance(axis, RuntimeNumber) else axis
     if not isinstance(axis, int) or not -tensor.meta.dim() <= axis < tensor.meta.dim():
         raise EvaluationError(
@@ -195,14 +195,14 @@ class TensorFunction(SpecValue):
     entry: FunctionEntry
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"the function {self.name}"
 
     @property
-    def help(self) -> str:  # type: ignore[override]
+    def help(self) -> str:
         return f"name the tensor: {self.name}(prev)"
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         given = (*args, *kwargs.values())
         if has_unknown(given):
             return UNKNOWN
@@ -228,7 +228,7 @@ class PartialCall(SpecValue):
     kwargs: dict
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"{self.function.name}(…) without a tensor"
 
     help = "inside an expression name the tensor: flatten(prev, 1)"

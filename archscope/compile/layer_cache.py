@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,7 +58,7 @@ class Recipe:
     """A layer that is ready to be made: its class and all arguments that were given or inferred."""
 
     cls: type[nn.Module]
-    arguments: tuple[tuple[str, object], ...]
+    arguments: tuple[tuple[str, Any], ...]
 
     def make(self) -> nn.Module:
         """Return the module, initialised by its constructor."""
@@ -86,7 +87,7 @@ def bind_layer(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
     return Layer(kind, tuple(arguments.items()), bound.inferred)
 
 
-def _check_word(kind: LayerClass, name: str, value: object) -> object:
+def _check_word(kind: LayerClass, name: str, value: Any) -> Any:
     """Return an argument; the name of a function (`bilinear`, `tanh`) becomes a word if the parameter takes words.
 
     Raises EvaluationError for other words.
@@ -95,8 +96,7 @@ def _check_word(kind: LayerClass, name: str, value: object) -> object:
     if parameter is None or not isinstance(value, (str, TensorFunction)):
         return value
     if can_be_word(parameter):
-        wordlike = isinstance(value, TensorFunction) and not callable(parameter.default)
-        return value.name if wordlike else value  # type: ignore[union-attr]
+        return value.name if isinstance(value, TensorFunction) and not callable(parameter.default) else value
     if isinstance(value, TensorFunction):
         return value
     boolean = isinstance(parameter.default, bool)
@@ -137,7 +137,8 @@ class LayerCache:
 
         Raises EvaluationError for a wrong rank; sizes that disagree are passed to `complain` and replaced.
         """
-        name, given = layer.kind.name, dict(layer.arguments)
+        name = layer.kind.name
+        given: dict[str, Any] = dict(layer.arguments)
         if inputs and torch_layers().get(name) is layer.kind.source:
             check_rank(name, given, inputs[0])
             for argument, axis, index in INFERRED_ARGUMENTS.get(name, ()):
@@ -156,7 +157,15 @@ class LayerCache:
         arguments = ((k, self._complete_nested(v, inputs, complain)) for k, v in given.items())
         return Recipe(layer.kind.source, tuple(arguments))
 
-    def _infer_argument(self, name, argument, given, tensor, axis, complain) -> object:  # type: ignore[no-untyped-def]
+    def _infer_argument(
+        self,
+        name: str,
+        argument: str,
+        given: Any,
+        tensor: torch.Tensor,
+        axis: int,
+        complain: Callable[[LayerConflict], None],
+    ) -> int | tuple[int, ...]:
         seen = tensor.shape[axis]
         if given is None:
             return seen

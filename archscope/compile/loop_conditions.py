@@ -16,7 +16,7 @@ from archscope.errors import Problem, Span
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
 from archscope.spec.name_usage import names_in
 from archscope.spec.spec_types import Data, Expression, For, Items, Repeat, Table
-from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue
+from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, Value
 
 if TYPE_CHECKING:
     from archscope.compile.compilation import CompileSession
@@ -128,7 +128,7 @@ def is_loop_length(scope: Scope, name: str) -> bool:
     return isinstance(said, Expression) and said.text in (name, f"len({name})")
 
 
-def alternative_values(name: str, value: object) -> Iterator[Mapping[str, object]]:
+def alternative_values(name: str, value: Value) -> Iterator[Mapping[str, Value]]:
     """Return other values of a count or a list. Raises EvaluationError for other kinds of values."""
     if isinstance(value, (list, tuple)):
         yield from ({name: [*value][:number]} for number in range(1, len(value) + 1))
@@ -139,7 +139,7 @@ def alternative_values(name: str, value: object) -> Iterator[Mapping[str, object
         raise EvaluationError(f"{name} is not a count")
 
 
-def turn_bindings(session: CompileSession, scope: Scope, given: Mapping[str, object]) -> Iterator[dict[str, object]]:
+def turn_bindings(session: CompileSession, scope: Scope, given: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
     """Return the loop's names in every turn. Raises EvaluationError."""
     loop, names = scope.loop, bound_names(scope)
     value = session.evaluate_data(

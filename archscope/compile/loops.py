@@ -21,14 +21,14 @@ from archscope.compile.step_text import data_text
 from archscope.errors import Span
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_types import Body, For, Items, Repeat, Step
-from archscope.spec.spec_values import UNKNOWN, describe_value, has_unknown
+from archscope.spec.spec_values import UNKNOWN, Value, describe_value, has_unknown
 from archscope.spec.work_budget import MAX_STEPS
 
 if TYPE_CHECKING:
     from archscope.compile.step_compiler import StepCompiler
 
 
-def build_loop(compiler: StepCompiler, step: Step, start: object, scope: Scope, path: str) -> object:
+def build_loop(compiler: StepCompiler, step: Step, start: Value, scope: Scope, path: str) -> Value:
     """Return the value after the last turn; every turn starts from the value of the turn before it."""
     session, around = compiler.use.session, compiler.use.session.loop_turns
     try:
@@ -73,14 +73,14 @@ def turn_count(length: Any) -> int:
     return 1 if count is UNKNOWN else count if isinstance(count, int) else len(count)
 
 
-def store_collected(step: Step, scope: Scope, value: object, collected: object) -> object:
+def store_collected(step: Step, scope: Scope, value: Value, collected: Value) -> Value:
     """Bind the list of all turns' values to its name."""
     if step.collect is not None:
         scope.table[step.collect.name] = UNKNOWN if value is UNKNOWN or has_unknown(collected) else collected
     return value
 
 
-def loop_length(compiler: StepCompiler, step: Step, prev: object, scope: Scope, path: str) -> object:
+def loop_length(compiler: StepCompiler, step: Step, prev: Value, scope: Scope, path: str) -> Value:
     """Return the count or the list of a loop; UNKNOWN if it cannot be evaluated, which is reported."""
     loop = step.loop
     place = loop.count.span if isinstance(loop, Repeat) else loop.items.span if loop else step.span
@@ -95,7 +95,7 @@ def loop_length(compiler: StepCompiler, step: Step, prev: object, scope: Scope, 
         return UNKNOWN
 
 
-def loop_items(compiler: StepCompiler, loop: For, prev: object, scope: Scope, path: str) -> object:
+def loop_items(compiler: StepCompiler, loop: For, prev: Value, scope: Scope, path: str) -> Value:
     """Return the list of a `for`. Raises EvaluationError."""
     session, inner = compiler.use.session, Scope(scope, {"prev": prev})
     compiler.use.cursor, before = (
@@ -111,7 +111,7 @@ def loop_items(compiler: StepCompiler, loop: For, prev: object, scope: Scope, pa
     return items
 
 
-def names_by_turn(compiler: StepCompiler, step: Step, length: object) -> Sequence[dict[str, object]]:
+def names_by_turn(compiler: StepCompiler, step: Step, length: Value) -> Sequence[dict[str, Value]]:
     """Return the loop's own names in each turn. A loop that could not be evaluated has one turn."""
     loop = step.loop
     if isinstance(loop, Repeat):
@@ -125,7 +125,7 @@ def names_by_turn(compiler: StepCompiler, step: Step, length: object) -> Sequenc
     return [bind_row(compiler, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]  # type: ignore[arg-type]
 
 
-def bind_row(compiler: StepCompiler, loop: For, item: object, place: Span) -> dict[str, object]:
+def bind_row(compiler: StepCompiler, loop: For, item: Value, place: Span) -> dict[str, Value]:
     """Return the names of one turn; report a row of the wrong length at its place."""
     if loop.single:
         return {loop.names[0].name: item}
@@ -138,7 +138,7 @@ def bind_row(compiler: StepCompiler, loop: For, item: object, place: Span) -> di
     return {label.name: UNKNOWN for label in loop.names}
 
 
-def repeat_count(compiler: StepCompiler, loop: Repeat, prev: object, scope: Scope) -> object:
+def repeat_count(compiler: StepCompiler, loop: Repeat, prev: Value, scope: Scope) -> Value:
     """Return the number of turns of a `repeat`. Raises EvaluationError."""
     count = compiler.evaluate(loop.count, prev, scope)
     if count is UNKNOWN:

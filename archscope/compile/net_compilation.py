@@ -29,7 +29,7 @@ from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
 from archscope.gc_pause import gc_paused
 from archscope.spec import bundled_networks
 from archscope.spec.spec_types import Expectation, Expression, Input, Library, Setting, Spec, Tie, Variant
-from archscope.spec.spec_values import UNKNOWN, describe_value
+from archscope.spec.spec_values import UNKNOWN, Value, describe_value
 from archscope.trace import Location, join_path
 from archscope.user_warnings import attributed_warnings
 
@@ -49,7 +49,7 @@ def compile_net(
     library: Library,
     variant: Variant,
     *,
-    settings: Mapping[str, Setting | object] | None = None,
+    settings: Mapping[str, Setting | Value] | None = None,
     overrides: Sequence[InputOverride] = (),
     batch: int | None = None,
     strict: bool = True,
@@ -151,7 +151,7 @@ def inapplicable_figures(changed: bool, batch: int) -> frozenset[str]:
     return frozenset(["macs"]) if batch != 1 else frozenset()
 
 
-def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting | object]) -> list[str]:
+def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting | Value]) -> list[str]:
     """Return the params that are set to another value than in this variant."""
     own = {setting.name: setting.value for setting in (*spec.params, *variant.settings)}
     return [name for name, v in settings.items() if not (isinstance(v, Setting) and v.value == own.get(name))]
@@ -286,7 +286,7 @@ def _compile_top_block(
     spec: Spec,
     variant: Variant,
     inputs: Sequence[InputSpec],
-    settings: Mapping[str, Setting | object],
+    settings: Mapping[str, Setting | Value],
 ) -> BlockPlan | None:
     use = BlockUse(session, BlockPlan(spec.name, variant.name, fx.Graph()))
     tensors = tuple(

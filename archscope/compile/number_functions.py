@@ -11,6 +11,7 @@ from archscope.compile.built_net import enumerate_list, reverse_list, to_float, 
 from archscope.compile.runtime_numbers import (
     RuntimeList,
     RuntimeNumber,
+    as_block_use,
     can_pass_at_runtime,
     compile_time_value,
     compute_number,
@@ -21,7 +22,7 @@ from archscope.compile.runtime_numbers import (
     unwrap_fixed,
 )
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS
-from archscope.spec.spec_values import UNKNOWN, SpecValue, call_number_function, has_unknown
+from archscope.spec.spec_values import UNKNOWN, Host, SpecValue, Value, call_number_function, has_unknown
 
 LIST_FUNCTIONS: Mapping[str, Callable] = {
     "range": range,
@@ -41,16 +42,16 @@ class NumberFunction(SpecValue):
     name: str
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"the function {self.name}"
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         return (
             UNKNOWN if has_unknown((*args, *kwargs.values())) else evaluate_number_call(self.name, args, kwargs, host)
         )
 
 
-def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: object) -> object:
+def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: Host | None) -> Value:
     """Return the result of a function of numbers and lists, on plain or run-time values. Raises EvaluationError."""
     args, kwargs = bind_positional(NUMBER_FUNCTIONS[name], args, kwargs)
     given = (*args, *kwargs.values())
@@ -60,8 +61,8 @@ def evaluate_number_call(name: str, args: tuple, kwargs: dict, host: object) -> 
         return call_number_function(name, NUMBER_FUNCTIONS[name], args, kwargs)
     text = f"{name}({', '.join(map(runtime_text, given))})"
     if name in LIST_FUNCTIONS and can_pass_at_runtime(args) and not kwargs:
-        metas = call_number_function(name, NUMBER_FUNCTIONS[name], meta_values(args), {})
-        use: Any = host or next(reading.owner for reading in find_read_numbers(args))
+        metas: Any = call_number_function(name, NUMBER_FUNCTIONS[name], meta_values(args), {})
+        use = as_block_use(host) or next(reading.owner for reading in find_read_numbers(args))
         result = use.list_call(LIST_FUNCTIONS[name], args, metas, text)
         result.sample_item = 0 if name == "range" else None
         return result

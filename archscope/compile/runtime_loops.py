@@ -21,7 +21,7 @@ from archscope.compile.plan import BlockPlan, LoopPlan
 from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, VaryingItems, can_pass_at_runtime, meta_values
 from archscope.compile.scope import Scope
 from archscope.spec.spec_types import For, Step
-from archscope.spec.spec_values import UNKNOWN
+from archscope.spec.spec_values import UNKNOWN, Value
 from archscope.trace import Location, join_path
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def build_runtime_loop(
     compiler: StepCompiler,
     step: Step,
     length: LoopLength,
-    start: object,
+    start: Value,
     scope: Scope,
     path: str,
     *,
     opening: bool = False,
-) -> tuple[object, object] | str:
+) -> tuple[Value, Value] | str:
     """Return the last turn's value and the list of all values; else the reason why the loop must be unrolled, or an
     empty text.
 
@@ -75,14 +75,14 @@ def build_runtime_loop(
     return add_loop_node(compiler.use, first.use, length, start, metas, path, even=even, opening=opening)
 
 
-def node_shapes(plan: BlockPlan) -> list[object]:
+def node_shapes(plan: BlockPlan) -> list[Value]:
     """Return the shapes of the values of a graph, in order."""
     return [node.meta.get("shapes") for node in plan.graph.nodes]
 
 
 def _build_empty_loop(
-    compiler: StepCompiler, step: Step, length: LoopLength, start: object, scope: Scope, path: str, *, opening: bool
-) -> tuple[object, object] | str:
+    compiler: StepCompiler, step: Step, length: LoopLength, start: Value, scope: Scope, path: str, *, opening: bool
+) -> tuple[Value, Value] | str:
     """Return the value of a loop without turns at these sizes; one turn is built, if possible, as its body."""
     session = compiler.use.session
     if isinstance(length, RuntimeList) and length.sample_item is None:
@@ -100,7 +100,7 @@ class LoopTurn:
     """One turn of a loop, built on its own: its graph and its value."""
 
     use: BlockUse
-    value: object
+    value: Value
 
 
 def build_turn(
@@ -108,7 +108,7 @@ def build_turn(
     step: Step,
     length: LoopLength,
     index: int,
-    before: object,
+    before: Value,
     scope: Scope,
     path: str,
     *,
@@ -130,7 +130,7 @@ def build_turn(
     itemized = isinstance(step.loop, For) and isinstance(length, RuntimeList)
     nodes = [use.graph.placeholder(name) for name in ("prev", *(["item"] if itemized else []), "i")]
     prev = use.wrap_result(nodes[0], mark_open_rank(meta_values(before)) if opening else meta_values(before), "prev")
-    names: dict[str, object] = {}
+    names: dict[str, Value] = {}
     if isinstance(step.loop, For) and isinstance(length, RuntimeList):
         meta = length.meta_items[index] if length.meta_items else length.sample_item
         names = bind_row(compiler, step.loop, use.wrap_result(nodes[1], meta, "item"), step.loop.items.span)
@@ -191,13 +191,13 @@ def add_loop_node(
     use: BlockUse,
     turn: BlockUse,
     length: LoopLength,
-    start: object,
+    start: Value,
     metas: list[Any],
     path: str,
     *,
     even: bool = True,
     opening: bool = False,
-) -> tuple[object, RuntimeList]:
+) -> tuple[Value, RuntimeList]:
     """Add the loop as a node to the enclosing graph; return its value and the list of all turns' values."""
     members = turn.plan.members.items()
     renamed = {name: use.add(member, join_path(path, name.removeprefix("."))) for name, member in members}
@@ -217,7 +217,7 @@ def add_loop_node(
     return value, RuntimeList(use, lambda: every, VaryingItems(metas), path)
 
 
-def run_loop(*args: object) -> object:
+def run_loop(*args: Value) -> Value:
     """Stand for a loop as the target of its node; the loop itself is in the node's `meta`."""
     raise NotImplementedError
 
