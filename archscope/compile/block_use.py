@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from keyword import iskeyword
+from operator import methodcaller
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from archscope.compile.graph_tensor import GraphTensor, tensor_help
 from archscope.compile.layer_cache import Recipe, run_on_meta
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass
 from archscope.compile.meta_tensors import flatten_tensors, has_any_open_rank, has_open_result, mark_open_rank
-from archscope.compile.plan import BlockPlan, ParameterSpec, SharedModule
+from archscope.compile.plan import BlockPlan, Member, ParameterSpec, SharedModule
 from archscope.compile.runtime_numbers import (
     ReadNumber,
     RuntimeList,
@@ -134,9 +135,9 @@ class BlockUse(GraphBuilder):
         result = (
             mark_open_rank(result) if has_open_result(name, args, kwargs, (metas, tuple(named.values()))) else result
         )
-        create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
         run_time = {k: self.lower(v) for k, v in kwargs.items()} | self._device_kwargs(creation)
-        node = create(function, self.lower(args), run_time)  # type: ignore[arg-type]
+        kind = "call_method" if isinstance(function, str) else "call_function"
+        node = self.graph.create_node(kind, function, self.lower(args), run_time)
         given = (*args, *kwargs.values())
         varies = name in SIZE_COUNTED and not any(isinstance(v, (list, tuple)) for v in given)
         varies = varies or (
@@ -199,15 +200,18 @@ class BlockUse(GraphBuilder):
         dim = kwargs.get("dim", args[1] if name in SOFTMAX_FUNCTIONS and len(args) > 1 else None)
         if type(dim) is int and name not in ("stack", "unsqueeze") and args and isinstance(args[0], torch.Tensor):
             check_dim(name, dim, args[0])
-        run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
-        return run_on_meta("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
+        if isinstance(function, str):
+            run = partial(methodcaller(function, *args[1:], **kwargs), args[0])
+        else:
+            run = partial(function, *args, **kwargs)
+        return run_on_meta("indexing" if name == "getitem" else name, run, args)
 
     # Layers and blocks
 
     def apply(self, layer: Layer | LayerClass | DeclaredLayer, args: tuple, kwargs: dict) -> Value:
         """Return the result of a layer, block or declared module. Raises EvaluationError."""
         declared = layer if isinstance(layer, DeclaredLayer) else None
-        inner: Layer | LayerClass = declared.layer if declared else layer  # type: ignore[assignment]
+        inner: Layer | LayerClass = layer.layer if isinstance(layer, DeclaredLayer) else layer
         if isinstance(inner, LayerClass):
             inner = inner.bind(inner, (), {})
         self._refuse_non_tensors(inner.kind.name, (*args, *kwargs.values()))
@@ -321,7 +325,7 @@ class BlockUse(GraphBuilder):
             del home.plan.members[home.shared_names.pop(declared)]
         declared.built, declared.member_name = None, ""
 
-    def add(self, member: Recipe | ParameterSpec | SharedModule | BlockPlan, path: str | None = None) -> str:
+    def add(self, member: Member, path: str | None = None) -> str:
         """Register a member under an unused name and count it."""
         name = attribute_name(path if path is not None else self.cursor.next_path()) or "."
         while name in self.plan.members:

@@ -169,12 +169,14 @@ def _add_step_nodes(compiler: StepCompiler, site: Location, make: Callable[[], V
 
 
 def _require_tensors(what: str, values: dict[str, Value]) -> dict[str, GraphTensor]:
+    tensors: dict[str, GraphTensor] = {}
     for name, value in values.items():
         if not isinstance(value, GraphTensor):
             raise EvaluationError(
                 f"{what}: {name} gives {describe_value(value)}, not one tensor", "take several values apart with labels"
             )
-    return values  # type: ignore[return-value]
+        tensors[name] = value
+    return tensors
 
 
 def _check_join_shapes(kind: str, values: dict[str, Value], dim: Value) -> None:

@@ -101,7 +101,8 @@ class LetFunction(SpecValue):
     @property
     def tree(self) -> ast.expr:
         """The syntax tree of its expression."""
-        return self.definition.value.tree  # type: ignore[union-attr]
+        assert isinstance(self.definition.value, Expression)
+        return self.definition.value.tree
 
     def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         if has_unknown((*args, *kwargs.values())):

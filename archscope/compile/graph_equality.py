@@ -32,7 +32,7 @@ def _node_forms(plan: BlockPlan) -> list[object]:
 
 
 def _nodes_with_forms(plan: BlockPlan) -> list[tuple[fx.Node, object]]:
-    order: dict[fx.Node, object] = {}
+    order: dict[fx.Node, Any] = {}
     steps: list[tuple[fx.Node, object]] = []
     for node in plan.graph.nodes:
         number = node.meta.get("of")
@@ -50,7 +50,7 @@ def _captured_form(value: Any) -> object:
     return value.argument if isinstance(value, ReadNumber) and value.argument is not None else id(value)
 
 
-def _node_form(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, object]) -> tuple[object, ...]:
+def _node_form(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, Any]) -> tuple[object, ...]:
     member = plan.members.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
     foreign = node.op == "call_module" and "own" not in node.meta and str(node.target) not in plan.declared
     if foreign and not isinstance(member, SharedModule):  # in a turn's graph: a declared module of the enclosing block
@@ -62,5 +62,5 @@ def _node_form(plan: BlockPlan, node: fx.Node, order: Mapping[fx.Node, object]) 
         target = id(member.declaration)
     inner = _node_forms(node.meta["loop"].turn) if "loop" in node.meta else []
     args = node.args[:2] if node.target is require else node.args  # the other fields are its place
-    said, named = (fx.node.map_arg(part, order.__getitem__) for part in (args, node.kwargs))  # type: ignore[arg-type]
+    said, named = (fx.node.map_arg(part, order.__getitem__) for part in (args, node.kwargs))
     return node.op, "" if node.op == "placeholder" else target, repr(said), repr(named), inner

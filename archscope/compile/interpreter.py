@@ -84,8 +84,8 @@ class GraphInterpreter:
         args, kwargs = _replace_nodes(node.args, values), _replace_nodes(node.kwargs, values)
         if "loop" in node.meta:
             return self._run_loop(node, plan, module, args, prefix)
-        if node.op == "call_function":
-            return node.target(*args, **kwargs)  # type: ignore[operator]
+        if callable(node.target):
+            return node.target(*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return self._run_module(node, module.get_submodule(str(node.target)), args, kwargs, prefix)

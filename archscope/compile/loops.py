@@ -120,9 +120,9 @@ def names_by_turn(compiler: StepCompiler, step: Step, length: Value) -> Sequence
     assert isinstance(loop, For)
     if length is UNKNOWN:
         return [{name.name: UNKNOWN for name in loop.names}]
-    items = length.to_plain(compiler.use) if isinstance(length, RuntimeList) else length
+    items: Any = length.to_plain(compiler.use) if isinstance(length, RuntimeList) else length
     places = [item.span for item in loop.items.items] if isinstance(loop.items, Items) else []
-    return [bind_row(compiler, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]  # type: ignore[arg-type]
+    return [bind_row(compiler, loop, item, places[i] if places else loop.items.span) for i, item in enumerate(items)]
 
 
 def bind_row(compiler: StepCompiler, loop: For, item: Value, place: Span) -> dict[str, Value]:

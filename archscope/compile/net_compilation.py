@@ -22,7 +22,7 @@ from archscope.compile.compilation import BlockSource, CompileSession, FileConte
 from archscope.compile.dimensions import check_agreement, param_dimensions, param_sizes, require_agreement
 from archscope.compile.graph_tensor import GraphTensor
 from archscope.compile.layer_cache import LayerCache, Recipe
-from archscope.compile.plan import BlockPlan, InputSpec, Plan, block_calls
+from archscope.compile.plan import BlockPlan, InputSpec, ParameterSpec, Plan, block_calls
 from archscope.compile.scope import Scope
 from archscope.compile.torch_functions import language_dtypes
 from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
@@ -127,7 +127,7 @@ def _has_other_sizes(plan: Plan, at_own_sizes: Callable[..., Plan]) -> bool:
         return True
 
 
-def _check_given_once(context: FileContext, settings: Mapping[str, object], sizes: Mapping[str, int]) -> None:
+def _check_given_once(context: FileContext, settings: Mapping[str, Setting | Value], sizes: Mapping[str, int]) -> None:
     """Raise UsageError if a param that is an input's dimension is given as two different numbers."""
     for name, size in sizes.items():
         if name in settings and (said := context.scope.find(name)) != size:
@@ -136,7 +136,7 @@ def _check_given_once(context: FileContext, settings: Mapping[str, object], size
             raise UsageError(fact, suggestion)
 
 
-def _check_param_names(spec: Spec, settings: Mapping[str, object]) -> None:
+def _check_param_names(spec: Spec, settings: Mapping[str, Setting | Value]) -> None:
     known = [s.name for s in spec.params]
     for name in settings:
         if name not in known:
@@ -304,10 +304,10 @@ def _compile_top_block(
 
 
 def _resolve_tie(session: CompileSession, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
-    found = [_find_parameter(session, block, path, tie.span) for path in (tie.path, tie.owner)]
-    if None in found:
+    tied, owning = (_find_parameter(session, block, path, tie.span) for path in (tie.path, tie.owner))
+    if tied is None or owning is None:
         return None
-    (name, shape), (owner, owned) = found  # type: ignore[misc]
+    (name, shape), (owner, owned) = tied, owning
     if shape != owned and session.mismatches:  # a conflict before it has changed a size
         return None
     if shape != owned:
@@ -345,11 +345,11 @@ def _find_parameter(
     return None
 
 
-def parameter_shapes(layer_cache: LayerCache, member: object) -> list[tuple[str, tuple[int, ...]]]:
+def parameter_shapes(layer_cache: LayerCache, member: Recipe | ParameterSpec) -> list[tuple[str, tuple[int, ...]]]:
     """Return the parameters of one layer, by name and shape; the name of a Parameter is empty."""
     if isinstance(member, Recipe):
         return [(n, tuple(p.shape)) for n, p in layer_cache.meta_module(member).named_parameters()]
-    return [("", member.shape)]  # type: ignore[attr-defined]
+    return [("", member.shape)]
 
 
 def _make_plan(

@@ -9,7 +9,7 @@ from typing import Any
 from torch import fx
 
 from archscope.compile.layer_cache import LayerCache, Recipe
-from archscope.compile.plan import BlockPlan, ParameterSpec, Plan, SharedModule, argument_nodes, is_number_node
+from archscope.compile.plan import BlockPlan, Member, ParameterSpec, Plan, SharedModule, argument_nodes, is_number_node
 from archscope.planned_block import PlannedBlock, PlannedStep
 from archscope.torch_layers.signatures import INFERRED_ARGUMENTS, constructor_signature
 from archscope.trace import Location, Shape
@@ -57,13 +57,13 @@ class PlanOutline:
             block=self.outline_block(block) if block else self.outline_graph(loop.turn.graph, plan) if loop else None,
         )
 
-    def member_shapes(self, member: object) -> tuple[Shape, ...]:
+    def member_shapes(self, member: Member | None) -> tuple[Shape, ...]:
         if isinstance(member, Recipe):
             return tuple(tuple(parameter.shape) for parameter in self.layer_cache.meta_module(member).parameters())
         return (member.shape,) if isinstance(member, ParameterSpec) else ()
 
 
-def node_title(node: fx.Node, member: object) -> str:
+def node_title(node: fx.Node, member: Member | None) -> str:
     if node.op in ("placeholder", "get_attr"):
         return "input" if node.op == "placeholder" else "parameter"
     if isinstance(member, (Recipe, BlockPlan)):
@@ -71,7 +71,7 @@ def node_title(node: fx.Node, member: object) -> str:
     return str(getattr(node.target, "__name__", node.target))
 
 
-def node_arguments(node: fx.Node, member: object) -> tuple[object, ...]:
+def node_arguments(node: fx.Node, member: Member | None) -> tuple[object, ...]:
     """Return the arguments of a layer or a function, without inferred sizes and values of the graph."""
     if isinstance(member, Recipe):
         inferred = {name for name, _, _ in INFERRED_ARGUMENTS.get(member.name, ())}

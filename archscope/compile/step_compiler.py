@@ -121,9 +121,9 @@ class StepCompiler:
             if not condition.numeric:
                 raise EvaluationError(f"when: {condition.what} is neither true nor false", WHEN_HELP)
             condition = condition.to_bool(self.use)
-        if not condition and not step.otherwise:
+        if step.when is not None and not condition and not step.otherwise:
             for label in kept_labels(step.target):
-                local.skipped_labels[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
+                local.skipped_labels[label.name] = (step.when.span, step.when.text)
             return prev
         start = (
             prev if step.source is None else self.evaluate_at_path(step.source, prev, local, join_path(path, "from"))
