@@ -14,12 +14,10 @@ from warnings import catch_warnings
 import torch
 from torch import nn
 
-from archscope.compile.built_net import ForwardCode, Net, net_class
-from archscope.compile.fast_init import FastInitMode
+from archscope.compile.built_net import ForwardCode, Net, SizeHelp, net_class
 from archscope.compile.forward_writer import write_forward
-from archscope.compile.layer_cache import Recipe
+from archscope.compile.layer_cache import FastInitMode, Recipe
 from archscope.compile.plan import BlockPlan, Member, Plan, SharedModule
-from archscope.compile.size_help import SizeHelp
 from archscope.gc_pause import gc_paused
 
 DeclaredModules = Mapping[Any, nn.Module]

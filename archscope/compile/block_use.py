@@ -14,19 +14,24 @@ from operator import methodcaller
 from typing import Any
 
 import torch
-from torch import fx
 
 from archscope.compile import shapes
 from archscope.compile.argument_checks import check_dim
 from archscope.compile.built_net import Net
 from archscope.compile.call_limits import MAX_NUMEL, MAX_RANK, check_call_limits, check_result_limits
 from archscope.compile.graph_builder import GraphBuilder
-from archscope.compile.graph_equality import graph_form
-from archscope.compile.graph_tensor import GraphTensor, tensor_help
+from archscope.compile.graph_tensor import (
+    GraphTensor,
+    flatten_tensors,
+    has_any_open_rank,
+    has_open_result,
+    mark_open_rank,
+    tensor_help,
+)
 from archscope.compile.layer_cache import Recipe, run_on_meta
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass
-from archscope.compile.meta_tensors import flatten_tensors, has_any_open_rank, has_open_result, mark_open_rank
 from archscope.compile.plan import BlockPlan, Member, ParameterSpec, SharedModule
+from archscope.compile.plan_comparison import graph_form
 from archscope.compile.runtime_numbers import (
     ReadNumber,
     RuntimeList,
@@ -412,18 +417,3 @@ def dims_argument(value: object) -> object:
     if isinstance(value, torch.Tensor):
         return Dims(value.shape)
     return tuple(dims_argument(v) for v in value) if isinstance(value, (list, tuple)) else value
-
-
-def last_node(graph: fx.Graph) -> fx.Node | None:
-    """Return the newest node of a graph."""
-    return next(iter(reversed(graph.nodes)), None)
-
-
-def nodes_after(graph: fx.Graph, node: fx.Node | None) -> list[fx.Node]:
-    """Return the nodes newer than `node`, oldest first."""
-    newer = []
-    for other in reversed(graph.nodes):
-        if other is node:
-            break
-        newer.append(other)
-    return newer[::-1]

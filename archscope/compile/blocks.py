@@ -12,16 +12,14 @@ from functools import partial
 
 from torch import fx
 
-from archscope.compile.block_use import BlockUse, last_node, meta_argument
+from archscope.compile.block_use import BlockUse, meta_argument
 from archscope.compile.compilation import BlockSource, CompileSession, NetSource
 from archscope.compile.expect_entries import evaluate_expectations
-from archscope.compile.graph_builder import StepCursor
-from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.graph_builder import StepCursor, last_node
+from archscope.compile.graph_tensor import GraphTensor, flatten_tensors, has_open_rank
 from archscope.compile.layer_cache import call_key
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass
-from archscope.compile.meta_tensors import flatten_tensors, has_open_rank
 from archscope.compile.plan import RETURN_PATH, BlockPlan, FixedPlace, LoopPlan, has_collected_turns, is_number_node
-from archscope.compile.runtime_loops import drop_unused_items
 from archscope.compile.runtime_numbers import ReadNumber, RuntimeNumber, compile_time_value, unwrap_fixed
 from archscope.compile.scope import Scope
 from archscope.compile.step_compiler import StepCompiler
@@ -160,7 +158,7 @@ def build_block(
     else:
         use.plan.output = meta_argument(value)
         use.graph.output(use.lower(value))
-    drop_unused_items(use)
+    use.drop_unused_items()
     _warn_ignored_arguments(use, block)
     _warn_unused(use, block)
     return use.plan

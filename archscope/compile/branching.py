@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from archscope.compile.block_use import last_node, nodes_after
 from archscope.compile.built_net import require_equal_shapes
-from archscope.compile.graph_builder import StepCursor
+from archscope.compile.graph_builder import StepCursor, last_node, nodes_after
 from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.loops import evaluate_turns
 from archscope.compile.runtime_numbers import RuntimeNumber
 from archscope.compile.scope import Scope
 from archscope.errors import Problem, Span
 from archscope.ops.shape_errors import intended_sum_shape
 from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.spec_types import Join, Residual, Step
+from archscope.spec.spec_types import Join, Residual
 from archscope.spec.spec_values import UNKNOWN, SpecValue, Value, describe_value, has_unknown
 from archscope.trace import Location, join_path
 
@@ -40,25 +40,11 @@ RESIDUAL_HELP = {
 }
 
 
-def branch_names(step: Step) -> tuple[str, ...]:
-    """Return the path segments of a step's named branches; none for other steps, and for unnamed branches."""
-    if step.loop is not None or step.target is not None:
-        return ()
-    body = step.body
-    if isinstance(body, Step):
-        return branch_names(body)
-    if isinstance(body, Residual):
-        return ("main", "shortcut", "add")
-    if isinstance(body, Join) and all(b.name for b in body.branches):
-        return (*(b.name or "" for b in body.branches), JOIN_FUNCTIONS[body.kind][0])
-    return ()
-
-
 def build_residual(compiler: StepCompiler, form: Residual, prev: Value, scope: Scope, path: str) -> Value:
     """Return `main(prev) + shortcut(prev)`; the operands must have equal shapes."""
     added = True if form.when is None else compiler.evaluate(form.when, prev, scope)
     if form.when is not None and added is not UNKNOWN:
-        compiler.use.session.conditions.evaluate_turns(compiler.use.session, form.when, scope)
+        evaluate_turns(compiler.use.session, form.when, scope)
     added = added.to_bool(compiler.use) if isinstance(added, SpecValue) else added
     main, _ = compiler.compile_branch(form.main, prev, scope, join_path(path, "main"))
     if added is UNKNOWN or not added:

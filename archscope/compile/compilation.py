@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from archscope.compile.graph_tensor import GraphTensor, TensorFunction
+from archscope.compile.functions import RANDOM_FUNCTIONS, NumberFunction, language_dtypes, language_functions
+from archscope.compile.graph_tensor import GraphTensor, TensorFunction, flatten_tensors
 from archscope.compile.layer_cache import LayerCache, bind_layer
 from archscope.compile.layer_classes import Layer, LayerClass, ParameterFunction, as_block_argument
-from archscope.compile.loop_conditions import LoopConditions
-from archscope.compile.meta_tensors import flatten_tensors
-from archscope.compile.number_functions import NumberFunction
 from archscope.compile.scope import Scope
-from archscope.compile.torch_functions import RANDOM_FUNCTIONS, language_dtypes, language_functions
 from archscope.errors import BlockFrame, Problem, Problems, Span, did_you_mean
 from archscope.spec.bounded_math import NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError
 from archscope.spec.evaluate import Evaluator
@@ -50,6 +47,7 @@ from archscope.spec.work_budget import CALL_COST, WorkBudget
 from archscope.torch_layers.signatures import REFUSED_MODULES, torch_layers
 
 if TYPE_CHECKING:
+    from archscope.compile.loops import LoopConditions
     from archscope.compile.plan import BlockPlan
 
 ReportProblem = Callable[[Span, str, str], None]
@@ -166,7 +164,7 @@ class CompileSession:
     undo_declarations: list[Callable[[], object]] = field(
         default_factory=list
     )  # undo functions for the first call of each module
-    conditions: LoopConditions = field(default_factory=LoopConditions)
+    conditions: LoopConditions | None = None  # those of `when:` that read names of a loop
     current_span: Span | None = None  # the step whose result is being computed by torch
     loop_turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)

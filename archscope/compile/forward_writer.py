@@ -21,8 +21,8 @@ from torch import fx
 from torch.fx.node import Argument
 
 from archscope.compile.built_net import FORWARD_FUNCTIONS, FORWARD_NAMES, REQUIRE_FUNCTIONS, CodeLine, ForwardCode
+from archscope.compile.functions import language_functions
 from archscope.compile.plan import BlockPlan, LoopPlan, argument_nodes, has_collected_turns, is_number_node, last_uses
-from archscope.compile.torch_functions import language_functions
 from archscope.trace import Location, join_path
 
 OPERATOR_SIGNS: Mapping[Callable, str] = {

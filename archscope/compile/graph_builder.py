@@ -18,8 +18,7 @@ import torch
 from torch import fx
 
 from archscope.compile.built_net import require, require_rank
-from archscope.compile.graph_tensor import GraphTensor
-from archscope.compile.meta_tensors import flatten_tensors, has_open_rank
+from archscope.compile.graph_tensor import GraphTensor, flatten_tensors, has_open_rank
 from archscope.compile.plan import BlockPlan, FixedPlace
 from archscope.compile.runtime_numbers import (
     ComputedNumber,
@@ -162,6 +161,12 @@ class GraphBuilder(Host):
         self.item_nodes[item] = None
         return self.wrap_result(item, part)
 
+    def drop_unused_items(self) -> None:
+        """Remove the items of lists and tuples that nothing in the graph uses."""
+        for node in reversed(self.item_nodes):
+            if not node.users:
+                self.graph.erase_node(node)
+
     def list_call(self, function: Callable, args: tuple, metas: Sequence, text: str) -> RuntimeList:
         """Return a list that a function makes when the net runs."""
 
@@ -262,3 +267,18 @@ def value_label(node: fx.Node) -> str:
     last = path.rpartition(".")[2]
     path = "" if last.isdigit() or iskeyword(last) else path  # a position, or `in` and `from` of a step
     return path if path and not (said.isidentifier() and said != "prev") else said or path or node.name
+
+
+def last_node(graph: fx.Graph) -> fx.Node | None:
+    """Return the newest node of a graph."""
+    return next(iter(reversed(graph.nodes)), None)
+
+
+def nodes_after(graph: fx.Graph, node: fx.Node | None) -> list[fx.Node]:
+    """Return the nodes newer than `node`, oldest first."""
+    newer = []
+    for other in reversed(graph.nodes):
+        if other is node:
+            break
+        newer.append(other)
+    return newer[::-1]

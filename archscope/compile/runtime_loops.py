@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import fx, nn
 
-from archscope.compile.block_use import BlockUse, last_node, nodes_after
+from archscope.compile.block_use import BlockUse
 from archscope.compile.built_net import require
-from archscope.compile.graph_equality import first_difference, graph_form
+from archscope.compile.graph_builder import last_node, nodes_after
+from archscope.compile.graph_tensor import have_same_ranks, mark_open_rank
 from archscope.compile.layer_cache import Recipe
-from archscope.compile.meta_tensors import have_same_ranks, mark_open_rank
 from archscope.compile.plan import BlockPlan, LoopPlan
+from archscope.compile.plan_comparison import first_difference, graph_form
 from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, VaryingItems, can_pass_at_runtime, meta_values
 from archscope.compile.scope import Scope
 from archscope.spec.spec_types import For, Step
@@ -142,15 +143,8 @@ def build_turn(
     value = replace(compiler, use=use).compile_body(step.body, prev, inner, "")
     if value is not UNKNOWN and can_pass_at_runtime(value):
         use.graph.output(use.lower(value))
-        drop_unused_items(use)
+        use.drop_unused_items()
     return LoopTurn(use, value)
-
-
-def drop_unused_items(use: BlockUse) -> None:
-    """Remove the items of lists and tuples that nothing in a graph uses."""
-    for node in reversed(use.item_nodes):
-        if not node.users:
-            use.graph.erase_node(node)
 
 
 def has_weights(turn: BlockUse) -> bool:

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx
 
-from archscope.compile.block_use import BlockUse, last_node, nodes_after
-from archscope.compile.branching import branch_names, build_join, build_residual
+from archscope.compile.block_use import BlockUse
+from archscope.compile.branching import JOIN_FUNCTIONS, build_join, build_residual
 from archscope.compile.expect_entries import evaluate_expectations
-from archscope.compile.graph_builder import StepCursor
+from archscope.compile.graph_builder import StepCursor, last_node, nodes_after
 from archscope.compile.graph_tensor import GraphTensor, PartialCall, TensorFunction, has_tensor
 from archscope.compile.layer_cache import can_be_word
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass, ParameterFunction
-from archscope.compile.loops import build_loop
+from archscope.compile.loops import build_loop, evaluate_turns
 from archscope.compile.plan import ParameterSpec, is_number_node
 from archscope.compile.runtime_numbers import RuntimeList
 from archscope.compile.scope import Scope
@@ -58,6 +58,20 @@ def kept_labels(target: Target | None) -> tuple[Label, ...]:
     if isinstance(target, Label):
         return () if target.name == "_" else (target,)
     return tuple(label for part in target for label in kept_labels(part))
+
+
+def branch_names(step: Step) -> tuple[str, ...]:
+    """Return the path segments of a step's named branches; none for other steps, and for unnamed branches."""
+    if step.loop is not None or step.target is not None:
+        return ()
+    body = step.body
+    if isinstance(body, Step):
+        return branch_names(body)
+    if isinstance(body, Residual):
+        return ("main", "shortcut", "add")
+    if isinstance(body, Join) and all(b.name for b in body.branches):
+        return (*(b.name or "" for b in body.branches), JOIN_FUNCTIONS[body.kind][0])
+    return ()
 
 
 @dataclass(frozen=True)
@@ -114,9 +128,7 @@ class StepCompiler:
             self._bind_unknown(step.target, local)
             return UNKNOWN
         if step.when is not None:
-            self.use.session.conditions.evaluate_turns(
-                self.use.session, step.when, local, otherwise=bool(step.otherwise)
-            )
+            evaluate_turns(self.use.session, step.when, local, otherwise=bool(step.otherwise))
         if isinstance(condition, SpecValue):
             if not condition.numeric:
                 raise EvaluationError(f"when: {condition.what} is neither true nor false", WHEN_HELP)
