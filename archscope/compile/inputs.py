@@ -116,14 +116,16 @@ def _input_spec(
     if dtype is None:
         near = did_you_mean(entry.dtype, language_dtypes()) or f"one of {', '.join(language_dtypes())}"
         session.report(entry.span, f"input {entry.name}: unknown dtype {entry.dtype!r}", near)
-    low, high = (_whole_number(session, scope, e, d) for e, d in ((entry.low, 0), (entry.high, None)))
-    sizes = override.shape if override else tuple(_whole_number(session, scope, d, 1) for d in entry.dims or ())
-    if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
+    low = 0 if entry.low is None else _whole_number(session, scope, entry.low)
+    high = None if entry.high is None else _whole_number(session, scope, entry.high)
+    written = [] if override else [_whole_number(session, scope, dim) for dim in entry.dims or ()]
+    if dtype is None or low is None or None in written or (high is None and entry.high is not None):
         return None
-    if fact := _input_limit_text(sizes, dtype, low, high):  # type: ignore[arg-type]
+    sizes = override.shape if override else tuple(size for size in written if size is not None)
+    if fact := _input_limit_text(sizes, dtype, low, high):
         session.report(entry.span, f"input {entry.name} {fact}", "smaller sizes")
         return None
-    return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)  # type: ignore[arg-type,operator]
+    return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)
 
 
 def _input_limit_text(sizes: Sequence[int], dtype: torch.dtype, low: int, high: int | None) -> str:
@@ -137,16 +139,15 @@ def _input_limit_text(sizes: Sequence[int], dtype: torch.dtype, low: int, high: 
     return ""
 
 
-def _whole_number(session: CompileSession, scope: Scope, expression: Expression | None, default: int | None) -> object:
-    if expression is None:
-        return default
+def _whole_number(session: CompileSession, scope: Scope, expression: Expression) -> int | None:
+    """Return the value of an expression; None if it is no whole number, which is reported."""
     value = session.evaluator(scope).value(expression)
-    if value is UNKNOWN or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    session.report(
-        expression.span, f"a size is a whole number, not {describe_value(value)}", "for example 224, or 2 * size"
-    )
-    return UNKNOWN
+    if value is not UNKNOWN:
+        said = f"a size is a whole number, not {describe_value(value)}"
+        session.report(expression.span, said, "for example 224, or 2 * size")
+    return None
 
 
 def byte_size(sizes: Sequence[int], dtype: torch.dtype) -> int:

@@ -401,10 +401,11 @@ def meta_values(value: object) -> Any:
 def require_block_use(host: Host | None, name: str) -> BlockUse:
     """Return the block that is being built; raise EvaluationError outside of steps (in `params`, `let` and
     signatures), where tensors cannot be made."""
-    if host is None:
+    use = as_block_use(host)
+    if use is None:
         numbers = "; a list of numbers is written [a, b], or made by range" if name == "linspace" else ""
         raise EvaluationError(f"{name} makes a tensor, which only steps can do", f"move it into `layers:`{numbers}")
-    return cast("BlockUse", host)
+    return use
 
 
 def as_block_use(host: Host | None) -> BlockUse | None:
