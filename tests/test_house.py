@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS: dict[str, int] = {
     "errors": 0,
+    "gc_pause": 0,
     "interrupts": 0,
     "machine": 0,
     "plain_files": 0,

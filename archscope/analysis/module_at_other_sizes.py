@@ -37,7 +37,8 @@ from archscope.checks.other_sizes import (
     transposed_image,
 )
 from archscope.errors import ArchscopeError, ForwardError
-from archscope.record import gc_paused, walk_modules
+from archscope.gc_pause import gc_paused
+from archscope.record import walk_modules
 from archscope.report import Finding, Report
 from archscope.targets.user_code_limits import DeadlineExceeded, deadline
 from archscope.trace import Shape

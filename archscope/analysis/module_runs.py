@@ -13,7 +13,8 @@ from archscope.analysis.report_requests import with_request
 from archscope.analysis.run_options import RunOptions
 from archscope.analysis.run_reports import priced_report, report_of_run
 from archscope.errors import ForwardError
-from archscope.record import Recording, gc_paused, record_module
+from archscope.gc_pause import gc_paused
+from archscope.record import Recording, record_module
 from archscope.report import Finding, Report, finding_from_problem
 from archscope.targets import TargetModule
 from archscope.torch_layers import describe_layer

@@ -13,7 +13,8 @@ from archscope.analysis.cost_registry import COST_REGISTRY
 from archscope.analysis.spec_runs import example_inputs
 from archscope.compile import block_at, build_distinct_net, count_block_uses, has_uneven_loops
 from archscope.cost import Cost
-from archscope.record import gc_paused, record
+from archscope.gc_pause import gc_paused
+from archscope.record import record
 from archscope.trace import Mismatch, Trace
 
 

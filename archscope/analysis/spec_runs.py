@@ -15,7 +15,8 @@ from archscope.analysis.run_reports import report_of_run
 from archscope.analysis.spec_plans import compile_library
 from archscope.compile import Plan
 from archscope.errors import ForwardError
-from archscope.record import gc_paused, record
+from archscope.gc_pause import gc_paused
+from archscope.record import record
 from archscope.report import Report, finding_from_problem
 from archscope.spec import Library
 from archscope.spec.spec_types import Expectation

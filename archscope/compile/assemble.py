@@ -14,13 +14,11 @@ from warnings import catch_warnings
 import torch
 from torch import nn
 
-from archscope.compile.built_net import ForwardCode, Net, net_class
-from archscope.compile.fast_init import FastInitMode
+from archscope.compile.built_net import ForwardCode, Net, SizeHelp, net_class
 from archscope.compile.forward_writer import write_forward
-from archscope.compile.gc_pause import gc_paused
-from archscope.compile.layer_cache import Recipe
-from archscope.compile.plan import BlockPlan, ParameterSpec, Plan, SharedModule
-from archscope.compile.size_help import SizeHelp
+from archscope.compile.layer_cache import FastInitMode, Recipe
+from archscope.compile.plan import BlockPlan, Member, Plan, SharedModule
+from archscope.gc_pause import gc_paused
 
 DeclaredModules = Mapping[Any, nn.Module]
 """The modules declared by enclosing blocks, by their declaration."""
@@ -49,7 +47,8 @@ def build(
     with _weight_init(random=random), torch.device(device):
         module = _build_module(plan.block, {}, {id(plan.block): write_forward(plan.block, said)})
     if plan.compile_at is not None:
-        module.size_help = SizeHelp(said, plan.compile_at, tuple(i.name for i in plan.inputs), plan.block.steps)  # type: ignore[assignment]
+        assert isinstance(module, Net)
+        module.size_help = SizeHelp(said, plan.compile_at, tuple(i.name for i in plan.inputs), plan.block.steps)
     return _tie_and_cast(plan, module, dtype)
 
 
@@ -104,7 +103,7 @@ def _build_module(plan: BlockPlan, around: DeclaredModules, codes: dict[int, For
 
 
 def _build_member(
-    member: Recipe | ParameterSpec | SharedModule | BlockPlan,
+    member: Member,
     declared: DeclaredModules,
     codes: dict[int, ForwardCode] | None,
 ) -> Any:

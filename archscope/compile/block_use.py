@@ -10,22 +10,28 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from keyword import iskeyword
+from operator import methodcaller
 from typing import Any
 
 import torch
-from torch import fx
 
 from archscope.compile import shapes
 from archscope.compile.argument_checks import check_dim
 from archscope.compile.built_net import Net
 from archscope.compile.call_limits import MAX_NUMEL, MAX_RANK, check_call_limits, check_result_limits
 from archscope.compile.graph_builder import GraphBuilder
-from archscope.compile.graph_equality import graph_form
-from archscope.compile.graph_tensor import GraphTensor, tensor_help
+from archscope.compile.graph_tensor import (
+    GraphTensor,
+    flatten_tensors,
+    has_any_open_rank,
+    has_open_result,
+    mark_open_rank,
+    tensor_help,
+)
 from archscope.compile.layer_cache import Recipe, run_on_meta
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass
-from archscope.compile.meta_tensors import flatten_tensors, has_any_open_rank, has_open_result, mark_open_rank
-from archscope.compile.plan import BlockPlan, ParameterSpec, SharedModule
+from archscope.compile.plan import BlockPlan, Member, ParameterSpec, SharedModule
+from archscope.compile.plan_comparison import graph_form
 from archscope.compile.runtime_numbers import (
     ReadNumber,
     RuntimeList,
@@ -37,7 +43,7 @@ from archscope.compile.runtime_numbers import (
 from archscope.errors import BlockFrame, Problem, Span
 from archscope.ops.shape_errors import Dims, find_shape_problem
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS, EvaluationError
-from archscope.spec.spec_values import UNKNOWN, SpecValue, is_runtime_number
+from archscope.spec.spec_values import UNKNOWN, SpecValue, Value
 from archscope.torch_layers.signatures import torch_layers
 from archscope.trace import LayerConflict, Location, join_path
 
@@ -112,7 +118,7 @@ class BlockUse(GraphBuilder):
 
     # Functions
 
-    def apply_function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> object:
+    def apply_function(self, name: str, function: Callable | str, args: tuple, kwargs: dict) -> Value:
         """Return the result of a function or method (by name) as GraphTensors. Raises EvaluationError."""
         self._refuse_non_tensors(name, (*args, *kwargs.values()))
         if isinstance(function, str) and not args:  # a method: its first argument is the tensor
@@ -134,9 +140,9 @@ class BlockUse(GraphBuilder):
         result = (
             mark_open_rank(result) if has_open_result(name, args, kwargs, (metas, tuple(named.values()))) else result
         )
-        create = self.graph.call_method if isinstance(function, str) else self.graph.call_function
         run_time = {k: self.lower(v) for k, v in kwargs.items()} | self._device_kwargs(creation)
-        node = create(function, self.lower(args), run_time)  # type: ignore[arg-type]
+        kind = "call_method" if isinstance(function, str) else "call_function"
+        node = self.graph.create_node(kind, function, self.lower(args), run_time)
         given = (*args, *kwargs.values())
         varies = name in SIZE_COUNTED and not any(isinstance(v, (list, tuple)) for v in given)
         varies = varies or (
@@ -144,7 +150,7 @@ class BlockUse(GraphBuilder):
         )
         return self.wrap_result(node, VaryingItems(result) if varies else result)
 
-    def _refuse_non_tensors(self, name: str, values: Iterable[object]) -> None:
+    def _refuse_non_tensors(self, name: str, values: Iterable[Value]) -> None:
         for value in values:
             if isinstance(value, (list, tuple)):
                 self._refuse_non_tensors(name, value)
@@ -199,15 +205,18 @@ class BlockUse(GraphBuilder):
         dim = kwargs.get("dim", args[1] if name in SOFTMAX_FUNCTIONS and len(args) > 1 else None)
         if type(dim) is int and name not in ("stack", "unsqueeze") and args and isinstance(args[0], torch.Tensor):
             check_dim(name, dim, args[0])
-        run = (lambda: getattr(args[0], function)(*args[1:], **kwargs)) if isinstance(function, str) else None
-        return run_on_meta("indexing" if name == "getitem" else name, run or (lambda: function(*args, **kwargs)), args)  # type: ignore[operator]
+        if isinstance(function, str):
+            run = partial(methodcaller(function, *args[1:], **kwargs), args[0])
+        else:
+            run = partial(function, *args, **kwargs)
+        return run_on_meta("indexing" if name == "getitem" else name, run, args)
 
     # Layers and blocks
 
-    def apply(self, layer: Layer | LayerClass | DeclaredLayer, args: tuple, kwargs: dict) -> object:
+    def apply(self, layer: Layer | LayerClass | DeclaredLayer, args: tuple, kwargs: dict) -> Value:
         """Return the result of a layer, block or declared module. Raises EvaluationError."""
         declared = layer if isinstance(layer, DeclaredLayer) else None
-        inner: Layer | LayerClass = declared.layer if declared else layer  # type: ignore[assignment]
+        inner: Layer | LayerClass = layer.layer if isinstance(layer, DeclaredLayer) else layer
         if isinstance(inner, LayerClass):
             inner = inner.bind(inner, (), {})
         self._refuse_non_tensors(inner.kind.name, (*args, *kwargs.values()))
@@ -222,7 +231,7 @@ class BlockUse(GraphBuilder):
             return self._apply_layer(inner, declared, args, kwargs)
         return self._apply_block(inner, declared, args, kwargs)
 
-    def _apply_layer(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> object:
+    def _apply_layer(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> Value:
         layer_cache = self.session.layer_cache
         if declared and declared.built:
             layer = replace(layer, arguments=declared.built.arguments, inferred=())
@@ -259,7 +268,7 @@ class BlockUse(GraphBuilder):
         for conflict in conflicts:
             self.report_mismatch(Problem(self.cursor.span, conflict.fact, conflict.help, self.frames))
 
-    def _apply_block(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> object:
+    def _apply_block(self, layer: Layer, declared: DeclaredLayer | None, args: tuple, kwargs: dict) -> Value:
         path = join_path(self.prefix, self.cursor.path)
         frame = BlockFrame(layer.kind.name, self.cursor.span, path)
         inputs = self.session.call_inputs(layer, args, kwargs)
@@ -271,8 +280,9 @@ class BlockUse(GraphBuilder):
         given = dict(layer.arguments)
         for argument, at in plan.fixed:
             settled_at = at._replace(path=join_path(self.cursor.path, at.path))
-            if is_runtime_number(number := argument_part(given, argument)) and not number.fixed:  # type: ignore[attr-defined]
-                self.fix_number(number, settled_at)  # type: ignore[arg-type]
+            number = argument_part(given, argument)
+            if isinstance(number, RuntimeNumber) and not number.fixed:
+                self.fix_number(number, settled_at)
         more = tuple(
             argument_part(given, value.argument) if is_block_argument(value, plan) else value for value in plan.captured
         )
@@ -287,7 +297,7 @@ class BlockUse(GraphBuilder):
         args: tuple,
         kwargs: dict,
         result: object,
-    ) -> object:
+    ) -> Value:
         name = self._declared_name(declared, member) if declared else self.add(member)
         if not declared:
             site = site._replace(path=name if self.cursor.layers > 1 else self.cursor.path)
@@ -320,7 +330,7 @@ class BlockUse(GraphBuilder):
             del home.plan.members[home.shared_names.pop(declared)]
         declared.built, declared.member_name = None, ""
 
-    def add(self, member: Recipe | ParameterSpec | SharedModule | BlockPlan, path: str | None = None) -> str:
+    def add(self, member: Member, path: str | None = None) -> str:
         """Register a member under an unused name and count it."""
         name = attribute_name(path if path is not None else self.cursor.next_path()) or "."
         while name in self.plan.members:
@@ -349,7 +359,7 @@ class BlockUse(GraphBuilder):
             )
         return self._weight_tensor(self.add(ParameterSpec(shape, init)), torch.empty(shape, device="meta"))
 
-    def declared_weight(self, declaration: DeclaredLayer, name: str) -> object:
+    def declared_weight(self, declaration: DeclaredLayer, name: str) -> Value:
         """Return a parameter of a declared module that has been called: `embed.weight`. Raises EvaluationError."""
         if not isinstance(declaration.built, Recipe):
             raise EvaluationError(
@@ -383,7 +393,7 @@ def is_block_argument(value: object, plan: BlockPlan) -> bool:
     return isinstance(value, ReadNumber) and value.argument is not None and value.owner.plan is plan
 
 
-def argument_part(arguments: Mapping[str, object], place: tuple[str | int, ...]) -> object:
+def argument_part(arguments: Mapping[str, Value], place: tuple[str | int, ...]) -> Value:
     """Return the part of a block's arguments at a place: an argument's name, then indexes into lists."""
     value: Any = arguments[str(place[0])]
     for index in place[1:]:
@@ -407,18 +417,3 @@ def dims_argument(value: object) -> object:
     if isinstance(value, torch.Tensor):
         return Dims(value.shape)
     return tuple(dims_argument(v) for v in value) if isinstance(value, (list, tuple)) else value
-
-
-def last_node(graph: fx.Graph) -> fx.Node | None:
-    """Return the newest node of a graph."""
-    return next(iter(reversed(graph.nodes)), None)
-
-
-def nodes_after(graph: fx.Graph, node: fx.Node | None) -> list[fx.Node]:
-    """Return the nodes newer than `node`, oldest first."""
-    newer = []
-    for other in reversed(graph.nodes):
-        if other is node:
-            break
-        newer.append(other)
-    return newer[::-1]

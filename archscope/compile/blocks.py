@@ -12,24 +12,22 @@ from functools import partial
 
 from torch import fx
 
-from archscope.compile.block_use import BlockUse, last_node, meta_argument
+from archscope.compile.block_use import BlockUse, meta_argument
 from archscope.compile.compilation import BlockSource, CompileSession, NetSource
 from archscope.compile.expect_entries import evaluate_expectations
-from archscope.compile.graph_builder import StepCursor
-from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.graph_builder import StepCursor, last_node
+from archscope.compile.graph_tensor import GraphTensor, flatten_tensors, has_open_rank
 from archscope.compile.layer_cache import call_key
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass
-from archscope.compile.meta_tensors import flatten_tensors, has_open_rank
 from archscope.compile.plan import RETURN_PATH, BlockPlan, FixedPlace, LoopPlan, has_collected_turns, is_number_node
-from archscope.compile.runtime_loops import drop_unused_items
 from archscope.compile.runtime_numbers import ReadNumber, RuntimeNumber, compile_time_value, unwrap_fixed
-from archscope.compile.scope import LazyValue, Scope
+from archscope.compile.scope import Scope
 from archscope.compile.step_compiler import StepCompiler
 from archscope.compile.step_text import data_text
 from archscope.errors import BlockFrame, Problem, Span
 from archscope.spec.bounded_math import BLOCK_COST, EvaluationError
 from archscope.spec.spec_types import Block, Data, Expression, Input, Items, Spec
-from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.spec_values import UNKNOWN, LazyValue, SpecValue, Value, describe_value, has_unknown
 from archscope.torch_layers.layer_text import format_block_arguments
 
 
@@ -63,7 +61,7 @@ def block_plan(
     return session.plans[key]
 
 
-def _plan_key(value: object) -> object:
+def _plan_key(value: Value) -> object:
     """Return the arguments as a cache key: a run-time number by its value and the fact that it is one."""
     if isinstance(value, tuple):
         return tuple(map(_plan_key, value))
@@ -72,7 +70,7 @@ def _plan_key(value: object) -> object:
     return unwrap_fixed(value)
 
 
-def _block_argument(use: BlockUse, value: object, place: tuple[str | int, ...]) -> object:
+def _block_argument(use: BlockUse, value: Value, place: tuple[str | int, ...]) -> Value:
     """Return an argument as the block sees it: a run-time number becomes a further input."""
     if isinstance(value, tuple):
         return tuple(_block_argument(use, part, (*place, index)) for index, part in enumerate(value))
@@ -87,7 +85,7 @@ def _block_argument(use: BlockUse, value: object, place: tuple[str | int, ...]) 
     return reading
 
 
-def _block_source(session: CompileSession, layer: Layer, arguments: tuple[tuple[str, object], ...]) -> BlockSource:
+def _block_source(session: CompileSession, layer: Layer, arguments: tuple[tuple[str, Value], ...]) -> BlockSource:
     source = layer.kind.source
     if isinstance(source, BlockSource):
         return source
@@ -159,13 +157,13 @@ def build_block(
     else:
         use.plan.output = meta_argument(value)
         use.graph.output(use.lower(value))
-    drop_unused_items(use)
+    use.drop_unused_items()
     _warn_ignored_arguments(use, block)
     _warn_unused(use, block)
     return use.plan
 
 
-def _report_bad_output(use: BlockUse, block: Block, value: object) -> bool:
+def _report_bad_output(use: BlockUse, block: Block, value: Value) -> bool:
     if isinstance(value, Mapping) or flatten_tensors(meta_argument(value)):
         return False
     if isinstance(value, LazyValue):  # of a last step with several labels
@@ -179,7 +177,7 @@ def _report_bad_output(use: BlockUse, block: Block, value: object) -> bool:
     return True
 
 
-def _evaluate_return(compiler: StepCompiler, returns: Data, scope: Scope, prev: object) -> object:
+def _evaluate_return(compiler: StepCompiler, returns: Data, scope: Scope, prev: Value) -> Value:
     inner, use = Scope(scope, {"prev": prev}), compiler.use
     use.cursor, before = StepCursor(RETURN_PATH, returns.span), last_node(use.graph)
     value = use.session.evaluate_data(returns, inner, words=False, report=use.report, host=use)
@@ -277,7 +275,7 @@ def _declare_modules(use: BlockUse, block: Block, scope: Scope, seen: Scope) -> 
             seen.table[entry.name] = UNKNOWN
 
 
-def data_label(data: Data, _: object) -> str:
+def data_label(data: Data, _: Value) -> str:
     """Return the text of a step that is written as data."""
     return data_text(data)
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from archscope.compile.block_use import last_node, nodes_after
 from archscope.compile.built_net import require_equal_shapes
-from archscope.compile.graph_builder import StepCursor
+from archscope.compile.graph_builder import StepCursor, last_node, nodes_after
 from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.loops import evaluate_turns
 from archscope.compile.runtime_numbers import RuntimeNumber
 from archscope.compile.scope import Scope
 from archscope.errors import Problem, Span
 from archscope.ops.shape_errors import intended_sum_shape
 from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.spec_types import Join, Residual, Step
-from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.spec_types import Join, Residual
+from archscope.spec.spec_values import UNKNOWN, SpecValue, Value, describe_value, has_unknown
 from archscope.trace import Location, join_path
 
 if TYPE_CHECKING:
@@ -40,25 +40,11 @@ RESIDUAL_HELP = {
 }
 
 
-def branch_names(step: Step) -> tuple[str, ...]:
-    """Return the path segments of a step's named branches; none for other steps, and for unnamed branches."""
-    if step.loop is not None or step.target is not None:
-        return ()
-    body = step.body
-    if isinstance(body, Step):
-        return branch_names(body)
-    if isinstance(body, Residual):
-        return ("main", "shortcut", "add")
-    if isinstance(body, Join) and all(b.name for b in body.branches):
-        return (*(b.name or "" for b in body.branches), JOIN_FUNCTIONS[body.kind][0])
-    return ()
-
-
-def build_residual(compiler: StepCompiler, form: Residual, prev: object, scope: Scope, path: str) -> object:
+def build_residual(compiler: StepCompiler, form: Residual, prev: Value, scope: Scope, path: str) -> Value:
     """Return `main(prev) + shortcut(prev)`; the operands must have equal shapes."""
     added = True if form.when is None else compiler.evaluate(form.when, prev, scope)
     if form.when is not None and added is not UNKNOWN:
-        compiler.use.session.conditions.evaluate_turns(compiler.use.session, form.when, scope)
+        evaluate_turns(compiler.use.session, form.when, scope)
     added = added.to_bool(compiler.use) if isinstance(added, SpecValue) else added
     main, _ = compiler.compile_branch(form.main, prev, scope, join_path(path, "main"))
     if added is UNKNOWN or not added:
@@ -78,9 +64,9 @@ def build_residual(compiler: StepCompiler, form: Residual, prev: object, scope: 
     return replace(value, inner_labels=sides) if isinstance(value, GraphTensor) else value
 
 
-def build_join(compiler: StepCompiler, form: Join, prev: object, scope: Scope, path: str) -> object:
+def build_join(compiler: StepCompiler, form: Join, prev: Value, scope: Scope, path: str) -> Value:
     """Return `concat`, `stack`, `add` or `multiply` of the branches' values."""
-    values: dict[str, object] = {}
+    values: dict[str, Value] = {}
     for index, branch in enumerate(form.branches):
         name = branch.name or str(index)
         values[name], _ = compiler.compile_branch(branch.steps, prev, scope, join_path(path, name))
@@ -92,7 +78,7 @@ def build_join(compiler: StepCompiler, form: Join, prev: object, scope: Scope, p
     return replace(value, inner_labels=values) if isinstance(value, GraphTensor) else value
 
 
-def _join_values(compiler: StepCompiler, form: Join, values: dict[str, object], dim: object, path: str) -> object:
+def _join_values(compiler: StepCompiler, form: Join, values: dict[str, Value], dim: Value, path: str) -> Value:
     operation, function = JOIN_FUNCTIONS[form.kind]
     site = Location(
         join_path(path, operation), _join_text(form, values), "step", "", form.span, strict=form.kind == "add"
@@ -110,7 +96,7 @@ def _join_values(compiler: StepCompiler, form: Join, values: dict[str, object], 
     )
 
 
-def _join_text(form: Join, values: dict[str, object]) -> str:
+def _join_text(form: Join, values: dict[str, Value]) -> str:
     named = all(b.name for b in form.branches)
     sign = {"add": " + ", "multiply": " × "}.get(form.kind)
     if sign:
@@ -119,8 +105,8 @@ def _join_text(form: Join, values: dict[str, object]) -> str:
 
 
 def _strict_sum(
-    compiler: StepCompiler, what: str, values: dict[str, object], function: Callable, site: Location, help: str
-) -> object:
+    compiler: StepCompiler, what: str, values: dict[str, Value], function: Callable, site: Location, help: str
+) -> Value:
     """Return a sum of equal shapes. Unequal ones are a problem or left to the recorder, with the first value as
     result."""
     tensors = _require_tensors(what, values)
@@ -135,12 +121,12 @@ def _strict_sum(
     return _add_step_nodes(compiler, site, lambda: _mismatched_sum(compiler, function, list(tensors.values())))
 
 
-def _equal_sum(compiler: StepCompiler, what: str, function: Callable, tensors: list[GraphTensor]) -> object:
+def _equal_sum(compiler: StepCompiler, what: str, function: Callable, tensors: list[GraphTensor]) -> Value:
     compiler.use.graph.call_function(require_equal_shapes, (what, *map(compiler.use.lower, tensors)))
     return _reduce_pairwise(compiler, "add", function, tensors)
 
 
-def _mismatched_sum(compiler: StepCompiler, function: Callable, tensors: list[GraphTensor]) -> object:
+def _mismatched_sum(compiler: StepCompiler, function: Callable, tensors: list[GraphTensor]) -> Value:
     """Return the sum as nodes, with the intended shape: the recorder compares the operands and goes on with it."""
     total = tensors[0]
     for other in tensors[1:]:
@@ -151,14 +137,14 @@ def _mismatched_sum(compiler: StepCompiler, function: Callable, tensors: list[Gr
     return total
 
 
-def _reduce_pairwise(compiler: StepCompiler, name: str, function: Callable, values: list) -> object:
+def _reduce_pairwise(compiler: StepCompiler, name: str, function: Callable, values: list) -> Value:
     total = values[0]
     for other in values[1:]:
         total = compiler.use.apply_function(name, function, (total, other), {})
     return total
 
 
-def _add_step_nodes(compiler: StepCompiler, site: Location, make: Callable[[], object]) -> object:
+def _add_step_nodes(compiler: StepCompiler, site: Location, make: Callable[[], Value]) -> Value:
     """Run `make` and set `site` as the step of the nodes that it adds. Errors are reported at the step's place."""
     before = last_node(compiler.use.graph)
     compiler.use.cursor = StepCursor(site.path, site.place or Span("", 0, 0), text=site.name)
@@ -168,16 +154,18 @@ def _add_step_nodes(compiler: StepCompiler, site: Location, make: Callable[[], o
     return value
 
 
-def _require_tensors(what: str, values: dict[str, object]) -> dict[str, GraphTensor]:
+def _require_tensors(what: str, values: dict[str, Value]) -> dict[str, GraphTensor]:
+    tensors: dict[str, GraphTensor] = {}
     for name, value in values.items():
         if not isinstance(value, GraphTensor):
             raise EvaluationError(
                 f"{what}: {name} gives {describe_value(value)}, not one tensor", "take several values apart with labels"
             )
-    return values  # type: ignore[return-value]
+        tensors[name] = value
+    return tensors
 
 
-def _check_join_shapes(kind: str, values: dict[str, object], dim: object) -> None:
+def _check_join_shapes(kind: str, values: dict[str, Value], dim: Value) -> None:
     shapes = {name: tuple(t.meta.shape) for name, t in _require_tensors(kind, values).items()}
     ranks = {len(s) for s in shapes.values()}
     if not isinstance(dim, int) or (kind == "concat" and not all(-r <= dim < r for r in ranks)):

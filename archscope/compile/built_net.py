@@ -2,7 +2,8 @@
 
 ForwardCode (a block's forward as Python, with the step of each line) → net_class → a subclass of Net, one for each
 distinct block. Pickles hold the ForwardCode, so that a net can be loaded without its spec; archscope must be installed,
-as for the pickle of any module its class.
+as for the pickle of any module its class. A call at another size raises SizeError, with the help of SizeHelp: how to
+build the net for that size, if the spec compiles at it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import builtins
 import linecache
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -19,10 +20,63 @@ import torch
 import torch.fx
 from torch import nn
 
-from archscope.compile.size_help import SizeHelp
-from archscope.errors import SizeError
+from archscope.errors import SizeError, SpecError, UsageError
 from archscope.spec.bounded_math import make_divisible
 from archscope.trace import join_path
+
+MAX_DIMENSION = 4096
+"""The largest dimension for which a net is compiled again, since its loops may be unrolled."""
+MAX_NET_STEPS = 10_000
+"""The maximum number of steps of a net that is compiled again."""
+NEITHER_COMPILES = "the spec does not compile at this size either"
+
+
+@dataclass(frozen=True, eq=False)
+class SizeHelp:
+    """The help for building a net for another size. target: the arguments of `build`, as Python. compile_at: compiles
+    the spec for given shapes of the inputs, by name. inputs: the names of the inputs. steps: the number of steps.
+    Copies of a net share this object; pickles leave it out, as it holds the spec."""
+
+    target: str
+    compile_at: Callable[[Mapping[str, tuple[int, ...]]], object]
+    inputs: tuple[str, ...]
+    steps: int
+
+    def __deepcopy__(self, memo: object) -> SizeHelp:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _no_size_help, ()
+
+    def help(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """Return the help for a call that was refused; empty if it cannot be found at little cost."""
+        given = dict(zip(self.inputs, args, strict=False)) | dict(kwargs)
+        shapes = {name: tuple(value.shape) for name, value in given.items() if isinstance(value, torch.Tensor)}
+        sizes = [size for shape in shapes.values() for size in shape]
+        if (
+            self.steps > MAX_NET_STEPS
+            or max(sizes, default=0) > MAX_DIMENSION
+            or not all(type(size) is int for size in sizes)
+        ):
+            return ""
+        if torch.compiler.is_compiling():
+            return ""
+        try:
+            self.compile_at(shapes)
+        except SpecError as refused:
+            problem = refused.problems[0]
+            return f"{NEITHER_COMPILES}: {problem.message} ({problem.span.file}:{problem.span.line})"
+        except UsageError as refused:
+            return f"{NEITHER_COMPILES}: {refused.message}"
+        except Exception:  # noqa: BLE001 - what a mode of torch's makes of it must not hide why the size is refused
+            return ""
+        said = repr(next(iter(shapes.values()))) if len(self.inputs) == 1 else repr(shapes)
+        return f"archscope.build({self.target}, input={said}) builds it for this size"
+
+
+def _no_size_help() -> None:
+    """Return the value that pickles hold in place of a SizeHelp."""
+
 
 is_tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # not in its stub
 LOCATED_ERRORS = (

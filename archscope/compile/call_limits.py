@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 
 import torch
 
-from archscope.compile.meta_tensors import flatten_tensors
+from archscope.compile.graph_tensor import flatten_tensors
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import describe_value
 

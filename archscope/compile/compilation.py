@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from archscope.compile.graph_tensor import GraphTensor, TensorFunction
+from archscope.compile.functions import RANDOM_FUNCTIONS, NumberFunction, language_dtypes, language_functions
+from archscope.compile.graph_tensor import GraphTensor, TensorFunction, flatten_tensors
 from archscope.compile.layer_cache import LayerCache, bind_layer
 from archscope.compile.layer_classes import Layer, LayerClass, ParameterFunction, as_block_argument
-from archscope.compile.loop_conditions import LoopConditions
-from archscope.compile.meta_tensors import flatten_tensors
-from archscope.compile.number_functions import NumberFunction
-from archscope.compile.scope import LazyValue, Scope
-from archscope.compile.torch_functions import RANDOM_FUNCTIONS, language_dtypes, language_functions
+from archscope.compile.scope import Scope
 from archscope.errors import BlockFrame, Problem, Problems, Span, did_you_mean
 from archscope.spec.bounded_math import CALL_COST, NUMBER_CONSTANTS, NUMBER_FUNCTIONS, EvaluationError, WorkBudget
 from archscope.spec.evaluate import Evaluator
@@ -45,10 +42,11 @@ from archscope.spec.spec_types import (
     Variant,
     Word,
 )
-from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.spec_values import MISSING, UNKNOWN, Host, LazyValue, SpecValue, Value, describe_value, has_unknown
 from archscope.torch_layers.signatures import REFUSED_MODULES, torch_layers
 
 if TYPE_CHECKING:
+    from archscope.compile.loops import LoopConditions
     from archscope.compile.plan import BlockPlan
 
 ReportProblem = Callable[[Span, str, str], None]
@@ -88,7 +86,7 @@ class LetFunction(SpecValue):
     scope: Scope
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"the function {self.definition.name}"
 
     @property
@@ -100,13 +98,14 @@ class LetFunction(SpecValue):
     @property
     def tree(self) -> ast.expr:
         """The syntax tree of its expression."""
-        return self.definition.value.tree  # type: ignore[union-attr]
+        assert isinstance(self.definition.value, Expression)
+        return self.definition.value.tree
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         if has_unknown((*args, *kwargs.values())):
             return UNKNOWN
         self.session.budget.value(CALL_COST)
-        table: dict[str, object] = dict(
+        table: dict[str, Value] = dict(
             bind_arguments(self.definition.name, self.definition.arguments or (), args, kwargs)
         )
         inner = Scope(self.scope, table)
@@ -116,7 +115,7 @@ class LetFunction(SpecValue):
 
 def bind_arguments(
     name: str, arguments: tuple[Argument, ...], args: tuple, kwargs: Mapping
-) -> tuple[tuple[str, object], ...]:
+) -> tuple[tuple[str, Value], ...]:
     """Return the arguments of a block or `let` function by name, as Python binds them. Raises EvaluationError."""
     names = [a.name for a in arguments]
     written = f"{name}({', '.join(a.name if a.default is None else f'{a.name}={a.default.text}' for a in arguments)})"
@@ -164,7 +163,7 @@ class CompileSession:
     undo_declarations: list[Callable[[], object]] = field(
         default_factory=list
     )  # undo functions for the first call of each module
-    conditions: LoopConditions = field(default_factory=LoopConditions)
+    conditions: LoopConditions | None = None  # those of `when:` that read names of a loop
     current_span: Span | None = None  # the step whose result is being computed by torch
     loop_turns: int = 1  # of the loops around the step being built, multiplied
     base: Scope = field(init=False)
@@ -210,12 +209,12 @@ class CompileSession:
 
     # Values
 
-    def evaluator(self, scope: Scope, report: ReportProblem | None = None, host: object = None) -> Evaluator:
+    def evaluator(self, scope: Scope, report: ReportProblem | None = None, host: Host | None = None) -> Evaluator:
         return Evaluator(scope.find, scope.names, report or self.report, host, self.budget)
 
     def evaluate_data(
-        self, value: Data, scope: Scope, *, words: bool, report: ReportProblem | None = None, host: object = None
-    ) -> object:
+        self, value: Data, scope: Scope, *, words: bool, report: ReportProblem | None = None, host: Host | None = None
+    ) -> Value:
         """Return a value written as YAML data. words: an unknown bare name is a word."""
         if isinstance(value, Constant):
             return value.value
@@ -257,21 +256,19 @@ class CompileSession:
                 )
         return self.contexts[file]
 
-    def configure(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | object]) -> FileContext:
+    def configure(self, spec: Spec, variant: Variant | None, settings: Mapping[str, Setting | Value]) -> FileContext:
         """Return a file with the params of a variant and `settings` (Settings, or known values) on top."""
         names = self._blocks_scope(spec)
         context = FileContext(spec, Scope(names))
         context.blocks.update({b.name: LayerClass(b.name, BlockSource(b, context), bind_block) for b in spec.blocks})
         names.table.update(context.blocks)
-        chosen: dict[str, Setting | object] = {
-            s.name: s for s in (*spec.params, *(variant.settings if variant else ()))
-        }
+        chosen: dict[str, Setting | Value] = {s.name: s for s in (*spec.params, *(variant.settings if variant else ()))}
         for name, value in (chosen | dict(settings)).items():
             context.scope.table[name] = self._lazy_setting(value, name, context.scope)
         self.add_let(spec.let, context.scope)
         return context
 
-    def _lazy_setting(self, value: Setting | object, name: str, scope: Scope) -> object:
+    def _lazy_setting(self, value: Setting | Value, name: str, scope: Scope) -> Value:
         if not isinstance(value, Setting):
             return value
         return LazyValue(lambda: as_param_value(self.evaluate_data(value.value, scope, words=True)), name)
@@ -291,7 +288,7 @@ class CompileSession:
             return replace(context.blocks[name], name=here)
         return LayerClass(here, NetSource(context.spec, entry.file), bind_net)
 
-    def _import_python(self, foreign: PythonClass) -> object:
+    def _import_python(self, foreign: PythonClass) -> Value:
         if not self.allow_python:
             raise EvaluationError(f"{foreign.name} is Python code, {foreign.target}", ALLOW_PYTHON_HELP)
         module, _, attribute = foreign.target.partition(":")
@@ -327,12 +324,12 @@ class CompileSession:
         self.largest_bytes = max(self.largest_bytes, size)
 
 
-def _refuse_imported_module(name: str, file: str) -> object:
+def _refuse_imported_module(name: str, file: str) -> Value:
     suggestion = f"give the block an argument for it: Block({name})"
     raise EvaluationError(f"module {name} belongs to the net of {file}, and only its blocks are imported", suggestion)
 
 
-def as_param_value(value: object) -> object:
+def as_param_value(value: Value) -> Value:
     """Return a param's value: a list stays a list, and nested lists become tuples."""
     return [as_block_argument(v, None) for v in value] if isinstance(value, list) else as_block_argument(value, None)
 
@@ -361,7 +358,7 @@ def bind_net(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
     return Layer(kind, tuple(kwargs.items()))
 
 
-def find_torch_name(name: str) -> object:
+def find_torch_name(name: str) -> Value:
     """Return the meaning of a name that no spec defines: a layer of torch.nn, a function, a dtype.
 
     Raises EvaluationError for a layer that is not supported.

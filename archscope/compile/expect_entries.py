@@ -14,7 +14,7 @@ from archscope.compile.runtime_numbers import RuntimeList, compile_time_value
 from archscope.compile.scope import Scope
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_types import Check, Constant, Data, Expectation, Expression, Items, Table, Word
-from archscope.spec.spec_values import UNKNOWN, describe_value
+from archscope.spec.spec_values import UNKNOWN, Value, describe_value
 from archscope.units import parse_figure
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ PRESERVED_AXES = {"shape": slice(None), "channels": slice(1, 2), "size": slice(2
 
 
 def evaluate_expectations(
-    use: BlockUse, checks: Iterable[Check], scope: Scope, value: object, start: object, path: str
+    use: BlockUse, checks: Iterable[Check], scope: Scope, value: Value, start: Value, path: str
 ) -> list[Expectation]:
     """Return the expectations of one step or block; report those that are invalid."""
     found = []
@@ -39,7 +39,7 @@ def evaluate_expectations(
 
 
 def _expectation(
-    use: BlockUse, check: Check, scope: Scope, value: object, start: object, path: str
+    use: BlockUse, check: Check, scope: Scope, value: Value, start: Value, path: str
 ) -> Expectation | None:
     if check.key in ("params", "macs"):
         least, most, wanted = _figure_bounds(use, check.value, scope)
@@ -50,7 +50,7 @@ def _expectation(
     return _shape_expectation(use, check, shape, scope, path)
 
 
-def _tensor_shape(value: object, check: Check) -> tuple[int, ...]:
+def _tensor_shape(value: Value, check: Check) -> tuple[int, ...]:
     if not isinstance(value, GraphTensor):
         value = value.meta_items if isinstance(value, RuntimeList) else value
         what = f"{len(value)} values" if isinstance(value, (tuple, list)) else describe_value(value)
@@ -82,7 +82,7 @@ def _is_written_out(item: Data) -> bool:
     return isinstance(item, Constant) or (isinstance(item, Expression) and item.text.strip().isdecimal())
 
 
-def _wanted_size(use: BlockUse, item: Data, scope: Scope) -> object:
+def _wanted_size(use: BlockUse, item: Data, scope: Scope) -> Value:
     if isinstance(item, Expression) and item.text.strip() == "_":
         return None
     size = compile_time_value(use.session.evaluate_data(item, scope, words=False, report=use.report, host=use))

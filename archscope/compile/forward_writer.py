@@ -13,14 +13,16 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import EllipsisType
 from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.node import Argument
 
 from archscope.compile.built_net import FORWARD_FUNCTIONS, FORWARD_NAMES, REQUIRE_FUNCTIONS, CodeLine, ForwardCode
+from archscope.compile.functions import language_functions
 from archscope.compile.plan import BlockPlan, LoopPlan, argument_nodes, has_collected_turns, is_number_node, last_uses
-from archscope.compile.torch_functions import language_functions
 from archscope.trace import Location, join_path
 
 OPERATOR_SIGNS: Mapping[Callable, str] = {
@@ -141,11 +143,12 @@ class ForwardWriter:
 
         ended: the values whose last use is the loop. Returns those that are still to be deleted.
         """
+        captured: Any
         start, items, count, captured = node.args
         prev, *more = [inner for inner in loop.turn.graph.nodes if inner.op == "placeholder"]
         item = more.pop(0) if loop.itemized else None
         number = more.pop(0)
-        for outer, inner in zip(captured, more, strict=True):  # type: ignore[arg-type]
+        for outer, inner in zip(captured, more, strict=True):
             self.names[inner] = self.value_text(outer)
         collected, every = has_collected_turns(node), self.fresh_name("turns")
         self.add_line(depth, f"{self.node_name(prev)} = {self.value_text(start)}")
@@ -178,13 +181,13 @@ class ForwardWriter:
     # Expressions
 
     def call_text(self, node: fx.Node) -> str:
+        if callable(node.target):
+            return self.function_text(node.target, node.args, node.kwargs)
         if node.op == "get_attr":
             return member_expression(str(node.target))
         if node.op == "call_module":
             return f"{member_expression(str(node.target))}({self.arguments_text(node.args, node.kwargs)})"
-        if node.op == "call_method":
-            return f"{self.value_text(node.args[0])}.{node.target}({self.arguments_text(node.args[1:], node.kwargs)})"
-        return self.function_text(node.target, node.args, node.kwargs)  # type: ignore[arg-type]
+        return f"{self.value_text(node.args[0])}.{node.target}({self.arguments_text(node.args[1:], node.kwargs)})"
 
     def function_text(self, target: Callable, args: tuple, kwargs: Mapping[str, Any]) -> str:
         if target is operator.getitem:
@@ -213,11 +216,11 @@ class ForwardWriter:
             [*map(self.value_text, args), *(f"{name}={self.value_text(value)}" for name, value in kwargs.items())]
         )
 
-    def operand_text(self, value: object) -> str:
+    def operand_text(self, value: Argument) -> str:
         text = self.value_text(value)
         return f"({text})" if text.startswith("-") else text
 
-    def index_text(self, value: object) -> str:
+    def index_text(self, value: Argument) -> str:
         if isinstance(value, tuple) and value:
             return ", ".join(map(self.index_text, value)) + "," * (len(value) == 1)
         if isinstance(value, slice):
@@ -226,7 +229,7 @@ class ForwardWriter:
             return f"{first}:{last}" + (f":{step}" if step else "")
         return self.value_text(value)
 
-    def value_text(self, value: object) -> str:
+    def value_text(self, value: Argument | EllipsisType) -> str:
         """Return a value as Python code."""
         if isinstance(value, fx.Node):
             return self.node_name(value)

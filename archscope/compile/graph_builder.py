@@ -18,8 +18,7 @@ import torch
 from torch import fx
 
 from archscope.compile.built_net import require, require_rank
-from archscope.compile.graph_tensor import GraphTensor
-from archscope.compile.meta_tensors import flatten_tensors, has_open_rank
+from archscope.compile.graph_tensor import GraphTensor, flatten_tensors, has_open_rank
 from archscope.compile.plan import BlockPlan, FixedPlace
 from archscope.compile.runtime_numbers import (
     ComputedNumber,
@@ -31,6 +30,7 @@ from archscope.compile.runtime_numbers import (
     sole_unknown,
 )
 from archscope.errors import BlockFrame, Span
+from archscope.spec.spec_values import Host, Value
 
 if TYPE_CHECKING:
     from archscope.compile.compilation import CompileSession
@@ -61,7 +61,7 @@ class StepCursor:
 
 
 @dataclass
-class GraphBuilder:
+class GraphBuilder(Host):
     """The graph of one use of a block while it is built. `frames`: the uses of blocks around it, innermost first.
 
     nodes: the node of each value that is not a tensor of this graph. item_nodes: items of lists and tuples; unused ones
@@ -85,7 +85,7 @@ class GraphBuilder:
 
     # Values → nodes
 
-    def lower(self, value: object) -> Any:
+    def lower(self, value: Value) -> Any:
         """Return `value` as an argument of a node: nodes for run-time values, plain data unchanged."""
         if isinstance(value, GraphTensor):
             return value.node if value.owner is self else self.capture(value, "captured")
@@ -112,7 +112,7 @@ class GraphBuilder:
                 node.meta["number"], node.meta["of"] = value.value, value
         return self.nodes[value]
 
-    def capture(self, value: object, name: str) -> fx.Node:
+    def capture(self, value: Value, name: str) -> fx.Node:
         """Return a value of another graph as an input of this one."""
         if value not in self.nodes:
             text = getattr(value, "text", name)
@@ -139,27 +139,33 @@ class GraphBuilder:
 
     # Nodes → values
 
-    def wrap_result(self, node: fx.Node, result: object, text: str = "") -> object:
+    def wrap_result(self, node: fx.Node, result: Any, text: str = "") -> Value:
         """Return a node's result as values: a tensor, a run-time number or list, or a tuple of them."""
         node.meta["shapes"] = tuple(tuple(tensor.shape) for tensor in flatten_tensors(result))
         if isinstance(result, torch.Tensor):
-            return GraphTensor(self, node, result)  # type: ignore[arg-type]
+            return GraphTensor(self, node, result)
         if isinstance(result, VaryingItems):
             said = text or self.cursor.text or node.name
-            return RuntimeList(self, lambda: node, result, said, named=bool(text))  # type: ignore[arg-type]
+            return RuntimeList(self, lambda: node, result, said, named=bool(text))
         if isinstance(result, (int, float)):
             node.meta["number"] = result
-            return ReadNumber(self, lambda: node, result, text or node.name)  # type: ignore[arg-type]
+            return ReadNumber(self, lambda: node, result, text or node.name)
         if isinstance(result, (tuple, list)) and result:
             return tuple(self._wrap_item(node, i, part) for i, part in enumerate(result))
         return result
 
-    def _wrap_item(self, node: fx.Node, index: int, part: object) -> object:
+    def _wrap_item(self, node: fx.Node, index: int, part: Any) -> Value:
         if part is None:
             return None
         item = self.graph.call_function(operator.getitem, (node, index))
         self.item_nodes[item] = None
         return self.wrap_result(item, part)
+
+    def drop_unused_items(self) -> None:
+        """Remove the items of lists and tuples that nothing in the graph uses."""
+        for node in reversed(self.item_nodes):
+            if not node.users:
+                self.graph.erase_node(node)
 
     def list_call(self, function: Callable, args: tuple, metas: Sequence, text: str) -> RuntimeList:
         """Return a list that a function makes when the net runs."""
@@ -167,7 +173,7 @@ class GraphBuilder:
         def make() -> fx.Node:
             return self.graph.call_function(function, self.lower(args))
 
-        return RuntimeList(self, make, VaryingItems(metas), text, args)  # type: ignore[arg-type]
+        return RuntimeList(self, make, VaryingItems(metas), text, args)
 
     def size(self, tensor: GraphTensor, axis: int, text: str = "") -> ReadNumber:
         """Return the length of one dimension of a tensor of this graph."""
@@ -175,7 +181,7 @@ class GraphBuilder:
         if key not in self.sizes:
             read = lambda: self._read_size(tensor.node, "size", axis)  # noqa: E731
             what = text or f"{value_label(tensor.node)}.size({axis})"
-            self.sizes[key] = ReadNumber(self, read, tensor.meta.shape[axis], what, least=0.0)  # type: ignore[arg-type]
+            self.sizes[key] = ReadNumber(self, read, tensor.meta.shape[axis], what, least=0.0)
         return self.sizes[key]
 
     def rank(self, tensor: GraphTensor) -> ReadNumber:
@@ -183,7 +189,7 @@ class GraphBuilder:
         key = tensor.node, None
         if key not in self.sizes:
             read = lambda: self._read_size(tensor.node, "dim")  # noqa: E731
-            self.sizes[key] = ReadNumber(self, read, tensor.meta.dim(), f"{value_label(tensor.node)}.dim()")  # type: ignore[arg-type]
+            self.sizes[key] = ReadNumber(self, read, tensor.meta.dim(), f"{value_label(tensor.node)}.dim()")
         return self.sizes[key]
 
     def _read_size(self, node: fx.Node, method: str, *args: int) -> fx.Node:
@@ -212,7 +218,7 @@ class GraphBuilder:
         else:
             owner._require(number, number.value, at)
 
-    def require_declared_size(self, size: ReadNumber, wanted: object, at: FixedPlace, meant: str = "") -> None:
+    def require_declared_size(self, size: ReadNumber, wanted: Value, at: FixedPlace, meant: str = "") -> None:
         """Add a check that a size equals the number that a declaration says."""
         if not (size.fixed and not (isinstance(wanted, RuntimeNumber) and not wanted.fixed)):
             self._require(size, wanted, at, meant, declared=True)
@@ -246,7 +252,7 @@ class GraphBuilder:
         return join_path(*(frame.path for frame in reversed(around)), self.prefix, path)
 
     def _require(
-        self, number: RuntimeNumber, wanted: object, at: FixedPlace, meant: str = "", *, declared: bool = False
+        self, number: RuntimeNumber, wanted: Value, at: FixedPlace, meant: str = "", *, declared: bool = False
     ) -> None:
         if isinstance(wanted, RuntimeNumber) and not wanted.fixed:
             meant = meant or runtime_text(wanted)
@@ -261,3 +267,18 @@ def value_label(node: fx.Node) -> str:
     last = path.rpartition(".")[2]
     path = "" if last.isdigit() or iskeyword(last) else path  # a position, or `in` and `from` of a step
     return path if path and not (said.isidentifier() and said != "prev") else said or path or node.name
+
+
+def last_node(graph: fx.Graph) -> fx.Node | None:
+    """Return the newest node of a graph."""
+    return next(iter(reversed(graph.nodes)), None)
+
+
+def nodes_after(graph: fx.Graph, node: fx.Node | None) -> list[fx.Node]:
+    """Return the nodes newer than `node`, oldest first."""
+    newer = []
+    for other in reversed(graph.nodes):
+        if other is node:
+            break
+        newer.append(other)
+    return newer[::-1]

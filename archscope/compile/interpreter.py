@@ -84,11 +84,11 @@ class GraphInterpreter:
         args, kwargs = _replace_nodes(node.args, values), _replace_nodes(node.kwargs, values)
         if "loop" in node.meta:
             return self._run_loop(node, plan, module, args, prefix)
-        if node.op == "call_function":
-            return node.target(*args, **kwargs)  # type: ignore[operator]
+        if callable(node.target):
+            return node.target(*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        return self._run_module(node, _find_submodule(module, str(node.target)), args, kwargs, prefix)
+        return self._run_module(node, module.get_submodule(str(node.target)), args, kwargs, prefix)
 
     def _run_loop(self, node: fx.Node, plan: BlockPlan, module: nn.Module, args: tuple, prefix: str) -> Any:
         """Return the last turn's value, and the list of all turns' values if it is read."""
@@ -164,12 +164,6 @@ def _prefix_site(prefix: str, site: Location) -> Location:
         return site
     path = f"{prefix}.{site.path}" if site.path else prefix
     return Location(path, site.name, site.kind, site.text, site.place, site.strict, site.conflict)
-
-
-def _find_submodule(module: nn.Module, name: str) -> nn.Module:
-    for part in name.split("."):
-        module = module._modules[part]  # type: ignore[assignment]
-    return module
 
 
 def _replace_nodes(argument: Any, values: Mapping[fx.Node, Any]) -> Any:

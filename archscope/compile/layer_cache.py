@@ -3,7 +3,8 @@
     Layer (bound arguments) + input shapes → Recipe (all arguments of the constructor) → output shapes
 
 Layers are built on meta once per distinct Recipe and run once per distinct input shape, or not at all if `shapes` has a
-rule.
+rule. `FastInitMode` gives them constant weights in place of PyTorch's random ones, which take longer than a forward
+pass.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from archscope.compile import shapes
 from archscope.compile.argument_checks import (
@@ -28,10 +31,8 @@ from archscope.compile.argument_checks import (
     rank_help,
 )
 from archscope.compile.call_limits import check_layer_limits
-from archscope.compile.fast_init import FastInitMode
-from archscope.compile.graph_tensor import TensorFunction
+from archscope.compile.graph_tensor import TensorFunction, flatten_tensors
 from archscope.compile.layer_classes import Layer, LayerClass
-from archscope.compile.meta_tensors import flatten_tensors
 from archscope.ops.sequence_order import find_order_problem
 from archscope.ops.shape_errors import size_message
 from archscope.spec.bounded_math import EvaluationError
@@ -57,7 +58,7 @@ class Recipe:
     """A layer that is ready to be made: its class and all arguments that were given or inferred."""
 
     cls: type[nn.Module]
-    arguments: tuple[tuple[str, object], ...]
+    arguments: tuple[tuple[str, Any], ...]
 
     def make(self) -> nn.Module:
         """Return the module, initialised by its constructor."""
@@ -86,7 +87,7 @@ def bind_layer(kind: LayerClass, args: tuple, kwargs: dict) -> Layer:
     return Layer(kind, tuple(arguments.items()), bound.inferred)
 
 
-def _check_word(kind: LayerClass, name: str, value: object) -> object:
+def _check_word(kind: LayerClass, name: str, value: Any) -> Any:
     """Return an argument; the name of a function (`bilinear`, `tanh`) becomes a word if the parameter takes words.
 
     Raises EvaluationError for other words.
@@ -95,8 +96,7 @@ def _check_word(kind: LayerClass, name: str, value: object) -> object:
     if parameter is None or not isinstance(value, (str, TensorFunction)):
         return value
     if can_be_word(parameter):
-        wordlike = isinstance(value, TensorFunction) and not callable(parameter.default)
-        return value.name if wordlike else value  # type: ignore[union-attr]
+        return value.name if isinstance(value, TensorFunction) and not callable(parameter.default) else value
     if isinstance(value, TensorFunction):
         return value
     boolean = isinstance(parameter.default, bool)
@@ -137,7 +137,8 @@ class LayerCache:
 
         Raises EvaluationError for a wrong rank; sizes that disagree are passed to `complain` and replaced.
         """
-        name, given = layer.kind.name, dict(layer.arguments)
+        name = layer.kind.name
+        given: dict[str, Any] = dict(layer.arguments)
         if inputs and torch_layers().get(name) is layer.kind.source:
             check_rank(name, given, inputs[0])
             for argument, axis, index in INFERRED_ARGUMENTS.get(name, ()):
@@ -156,7 +157,15 @@ class LayerCache:
         arguments = ((k, self._complete_nested(v, inputs, complain)) for k, v in given.items())
         return Recipe(layer.kind.source, tuple(arguments))
 
-    def _infer_argument(self, name, argument, given, tensor, axis, complain) -> object:  # type: ignore[no-untyped-def]
+    def _infer_argument(
+        self,
+        name: str,
+        argument: str,
+        given: Any,
+        tensor: torch.Tensor,
+        axis: int,
+        complain: Callable[[LayerConflict], None],
+    ) -> int | tuple[int, ...]:
         seen = tensor.shape[axis]
         if given is None:
             return seen
@@ -306,3 +315,45 @@ def run_on_meta(name: str, run: Callable[[], object], inputs: tuple) -> object:
         inputs_text = f"its input is {seen[0]}" if len(seen) == 1 else several
         fact = f"{name}: {describe_error(error)}" + (f" ({inputs_text})" if seen else "")
         raise EvaluationError(fact, error_help(error, FORWARD_HELP)) from None
+
+
+RANDOM_FILLS = frozenset(
+    [
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "random_",
+        "exponential_",
+        "bernoulli_",
+        "cauchy_",
+        "geometric_",
+        "log_normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "orthogonal_",
+        "sparse_",
+    ]
+)
+CONSTANT_FILLS = frozenset(["fill_", "zero_", "copy_"])
+
+
+class FastInitMode(TorchFunctionMode):
+    """A torch function mode that replaces random fills: 1 / fan-in for weights (each output is a mean of inputs), 0 for
+    vectors.
+
+    On the meta device, which has no values, fills do nothing. The random state is unchanged.
+    """
+
+    def __torch_function__(self, function: Callable, types: object, args: tuple = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", "")
+        if name in RANDOM_FILLS or name in CONSTANT_FILLS:
+            tensor = args[0] if args else (kwargs or {}).get("tensor")
+            if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+                return tensor
+            if isinstance(tensor, torch.Tensor) and name in RANDOM_FILLS:
+                fan_in = tensor[0].numel() if tensor.dim() > 1 and len(tensor) else 0
+                with torch.no_grad():
+                    return tensor.fill_(1 / fan_in if fan_in else 0.0)
+        return function(*args, **(kwargs or {}))

@@ -15,7 +15,7 @@ import torch
 from archscope.compile.graph_tensor import GraphTensor, has_tensor
 from archscope.compile.runtime_numbers import RuntimeList, fix_value, require_block_use
 from archscope.spec.bounded_math import EvaluationError
-from archscope.spec.spec_values import UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.spec_values import UNKNOWN, Host, SpecValue, Value, describe_value, has_unknown
 from archscope.torch_layers.layer_text import format_block_arguments, format_layer_arguments
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LINSPACE_HELP = (
 )
 
 
-def linspace_help(value: object) -> str:
+def linspace_help(value: Value) -> str:
     """Return how to write numbers instead of linspace; empty for a value that linspace did not make."""
     if isinstance(value, (list, tuple)):
         return next(filter(None, map(linspace_help, value)), "")
@@ -40,7 +40,7 @@ def linspace_help(value: object) -> str:
     return ""
 
 
-def as_block_argument(value: object, host: object) -> object:
+def as_block_argument(value: Value, host: Host | None) -> Value:
     """Return an argument of a block with lists as tuples of known length, so that it can be part of a key."""
     if isinstance(value, RuntimeList):
         value = value.to_plain(host)
@@ -56,14 +56,14 @@ class LayerClass(SpecValue):
     bind: Callable[[LayerClass, tuple, dict], Layer] = field(compare=False, repr=False)
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"layer {self.name}"
 
     @property
-    def help(self) -> str:  # type: ignore[override]
+    def help(self) -> str:
         return f"apply it first: {self.name}(…)(prev)"
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         given = (*args, *kwargs.values())
         if any(has_tensor(v) for v in given):
             example = f"arguments first, then inputs: {self.name}(…)(x)"
@@ -82,15 +82,15 @@ class Layer(SpecValue):
     """A layer or block with its arguments. inferred: the arguments that are inferred from the input."""
 
     kind: LayerClass
-    arguments: tuple[tuple[str, object], ...]
+    arguments: tuple[tuple[str, Value], ...]
     inferred: tuple[str, ...] = ()
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"layer {self.kind.name}"
 
     @property
-    def help(self) -> str:  # type: ignore[override]
+    def help(self) -> str:
         return f"apply it first: {self.kind.name}(…)(prev)"
 
     def short_text(self) -> str:
@@ -102,7 +102,7 @@ class Layer(SpecValue):
         )
         return f"{self.kind.name}({given})" if given else self.kind.name
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         if has_unknown((*args, *kwargs.values())):
             return UNKNOWN
         return require_block_use(host, self.kind.name).apply(self, args, kwargs)
@@ -114,7 +114,7 @@ class ParameterFunction(SpecValue):
 
     what = "Parameter"
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         if has_unknown((*args, *kwargs.values())):
             return UNKNOWN
         shape = fix_value(tuple(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else args, host)
@@ -145,10 +145,10 @@ class DeclaredLayer(SpecValue):
     member_name: str = ""
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"module {self.name}"
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         given = (*args, *kwargs.values())
         if has_unknown(given):
             return UNKNOWN
@@ -159,5 +159,5 @@ class DeclaredLayer(SpecValue):
             )
         return require_block_use(host, self.name).apply(self, args, kwargs)
 
-    def attribute(self, name: str, host: object) -> object:
+    def attribute(self, name: str, host: Host | None) -> Value:
         return require_block_use(host, f"{self.name}.{name}").declared_weight(self, name)

@@ -1,47 +1,42 @@
-"""Compilation of the whole net of a spec: its variant, its input sizes, and its memory needs.
+"""Compilation of the whole net of a spec: its variant, its ties, and its memory needs.
 
 Library → variant → params and inputs → BlockPlan of the top level → ties → Plan
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import fx
 
-from archscope import units
 from archscope.compile.block_use import BlockUse, attribute_name
 from archscope.compile.blocks import block_plan, build_block, net_block, open_dimensions, order_inputs
-from archscope.compile.call_limits import INT64_LIMIT, MAX_NUMEL, MAX_RANK
 from archscope.compile.compilation import BlockSource, CompileSession, FileContext
-from archscope.compile.dimensions import check_agreement, param_dimensions, param_sizes, require_agreement
-from archscope.compile.gc_pause import gc_paused
 from archscope.compile.graph_tensor import GraphTensor
+from archscope.compile.inputs import (
+    InputOverride,
+    add_batch,
+    batch_size,
+    bound_params,
+    byte_size,
+    input_specs,
+    param_dimensions,
+    param_sizes,
+    require_agreement,
+)
 from archscope.compile.layer_cache import LayerCache, Recipe
-from archscope.compile.plan import BlockPlan, InputSpec, Plan, block_calls
-from archscope.compile.scope import Scope
-from archscope.compile.torch_functions import language_dtypes
+from archscope.compile.plan import BlockPlan, InputSpec, ParameterSpec, Plan, block_calls
 from archscope.errors import Problem, Span, SpecError, UsageError, did_you_mean
+from archscope.gc_pause import gc_paused
 from archscope.spec import bundled_networks
-from archscope.spec.spec_types import Expectation, Expression, Input, Library, Setting, Spec, Tie, Variant
-from archscope.spec.spec_values import UNKNOWN, describe_value
+from archscope.spec.spec_types import Expectation, Library, Setting, Spec, Tie, Variant
+from archscope.spec.spec_values import Value, describe_value
 from archscope.trace import Location, join_path
 from archscope.user_warnings import attributed_warnings
-
-
-@dataclass(frozen=True)
-class InputOverride:
-    """A value of `--input`, `x=int64:1x128`: the name may be empty for a single input; an empty dtype keeps the
-    spec's."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = ""
 
 
 @gc_paused()
@@ -49,7 +44,7 @@ def compile_net(
     library: Library,
     variant: Variant,
     *,
-    settings: Mapping[str, Setting | object] | None = None,
+    settings: Mapping[str, Setting | Value] | None = None,
     overrides: Sequence[InputOverride] = (),
     batch: int | None = None,
     strict: bool = True,
@@ -69,18 +64,19 @@ def compile_net(
             f"{spec.file} is a library of blocks: it has no layers", "name a file with `input` and `layers`"
         )
     session = CompileSession(library, block_plan, order_inputs, strict, allow_python, layer_cache or LayerCache(train))
-    overrides, notes = _add_batch(spec, overrides, batch)
-    sizes = _bound_params(spec, overrides)
+    overrides, notes = add_batch(spec, overrides, batch)
+    sizes = bound_params(spec, overrides)
     _check_given_once(session.configure(spec, variant, settings or {}), settings or {}, sizes)
     bound = {**(settings or {}), **sizes}
     context = session.configure(spec, variant, bound)
     _check_param_names(spec, settings or {})
-    inputs = _input_specs(session, context, spec, overrides, batch or 1)
+    inputs = input_specs(session, context, spec, overrides, batch or 1)
     session.problems.raise_if_any(library.sources)
     with attributed_warnings(lambda: session.current_span or spec.span):
         block = _compile_top_block(session, context, spec, variant, inputs, bound)
     warn_unused_params(session, spec)
-    session.conditions.warn_never_built(session)
+    if session.conditions is not None:
+        session.conditions.warn_never_built(session)
     if session.problems:  # a net that cannot run is not recorded, so its mismatches are reported here
         for problem in session.mismatches:
             session.problems.add(problem)
@@ -95,7 +91,7 @@ def compile_net(
     again = partial(
         _compile_for_shapes, library, variant, settings=fixed_params, train=train, allow_python=allow_python
     )
-    options = {"batch": _batch_size(spec, overrides, batch or 1), "train": train, "allow_python": allow_python}
+    options = {"batch": batch_size(spec, overrides, batch or 1), "train": train, "allow_python": allow_python}
     at_own_sizes = partial(_compile_for_shapes, library, variant, {}, settings=settings, **options)
     resized = bool(overrides) and bool(plan.expected) and _has_other_sizes(plan, at_own_sizes)
     changed = resized or bool(changed_params(spec, variant, settings or {}))
@@ -111,14 +107,6 @@ def _compile_for_shapes(
     return compile_net(library, variant, overrides=[InputOverride(*entry) for entry in shapes.items()], **options)
 
 
-def _batch_size(spec: Spec, overrides: Sequence[InputOverride], batch: int) -> int:
-    """Return the size that the first input's shape gives `N`, else the batch."""
-    chosen = _overrides_by_input(spec, overrides)
-    named = ((entry.dims or (), chosen[entry.name].shape) for entry in spec.inputs if entry.name in chosen)
-    sizes = (size for dims, shape in named for dim, size in zip(dims, shape, strict=False) if dim.text == "N")
-    return next(sizes, batch)
-
-
 def _has_other_sizes(plan: Plan, at_own_sizes: Callable[..., Plan]) -> bool:
     """Return whether a plan's inputs have other sizes than the file says."""
     try:
@@ -127,7 +115,7 @@ def _has_other_sizes(plan: Plan, at_own_sizes: Callable[..., Plan]) -> bool:
         return True
 
 
-def _check_given_once(context: FileContext, settings: Mapping[str, object], sizes: Mapping[str, int]) -> None:
+def _check_given_once(context: FileContext, settings: Mapping[str, Setting | Value], sizes: Mapping[str, int]) -> None:
     """Raise UsageError if a param that is an input's dimension is given as two different numbers."""
     for name, size in sizes.items():
         if name in settings and (said := context.scope.find(name)) != size:
@@ -136,7 +124,7 @@ def _check_given_once(context: FileContext, settings: Mapping[str, object], size
             raise UsageError(fact, suggestion)
 
 
-def _check_param_names(spec: Spec, settings: Mapping[str, object]) -> None:
+def _check_param_names(spec: Spec, settings: Mapping[str, Setting | Value]) -> None:
     known = [s.name for s in spec.params]
     for name in settings:
         if name not in known:
@@ -151,7 +139,7 @@ def inapplicable_figures(changed: bool, batch: int) -> frozenset[str]:
     return frozenset(["macs"]) if batch != 1 else frozenset()
 
 
-def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting | object]) -> list[str]:
+def changed_params(spec: Spec, variant: Variant, settings: Mapping[str, Setting | Value]) -> list[str]:
     """Return the params that are set to another value than in this variant."""
     own = {setting.name: setting.value for setting in (*spec.params, *variant.settings)}
     return [name for name, v in settings.items() if not (isinstance(v, Setting) and v.value == own.get(name))]
@@ -166,117 +154,6 @@ def warn_unused_params(session: CompileSession, spec: Spec) -> None:
             session.warn("unused-param", Problem(setting.span, fact, "use it in a step, or take it out"))
 
 
-# Inputs
-
-
-def _add_batch(
-    spec: Spec, overrides: Sequence[InputOverride], batch: int | None = None
-) -> tuple[list[InputOverride], tuple[str, ...]]:
-    """Return the overrides with a batch added to those that lack only `N`, and notes that say so.
-
-    Raises UsageError if a batch is given and all of them have one.
-    """
-    found, notes = list(_overrides_by_input(spec, overrides).values()), []
-    ranks = {entry.name: len(entry.dims or ()) for entry in spec.inputs if entry.dims and entry.dims[0].text == "N"}
-    for place, override in enumerate(found):
-        if len(override.shape) + 1 == ranks.get(override.name, 0):
-            found[place] = replace(override, shape=(batch or 1, *override.shape))
-            shapes = [units.format_shape(o.shape) for o in (override, found[place])]
-            notes.append(
-                f"{override.name}: {shapes[0]} was taken as one example, {shapes[1]}, as the spec's input has N"
-            )
-    if batch and overrides and not notes:
-        raise UsageError("the batch size is given twice, by batch and by input", "write it in the input's shape")
-    return found, tuple(notes)
-
-
-def _overrides_by_input(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, InputOverride]:
-    names, chosen = [i.name for i in spec.inputs], {}
-    for override in overrides:
-        name = override.name or (names[0] if len(names) == 1 else "")
-        if name not in names:
-            said = f"no input {name!r}" if name else "several inputs"
-            raise UsageError(f"{spec.file} has {said}", did_you_mean(name, names) or f"its inputs: {', '.join(names)}")
-        chosen[name] = replace(override, name=name)
-    return chosen
-
-
-def params_from_inputs(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, int]:
-    """Return the params that the shapes of the inputs determine, with their sizes. Raises UsageError."""
-    return {} if spec.layers is None else _bound_params(spec, _add_batch(spec, overrides)[0])
-
-
-def _bound_params(spec: Spec, overrides: Sequence[InputOverride]) -> dict[str, int]:
-    """Return the params that are dimensions by themselves, with the sizes that the overrides give them."""
-    params, bound = {s.name for s in spec.params}, {}
-    for entry in spec.inputs:
-        override = _overrides_by_input(spec, overrides).get(entry.name)
-        for dim, size in zip(entry.dims or (), override.shape if override else (), strict=False):
-            if isinstance(dim.tree, ast.Name) and dim.text in params:
-                bound[dim.text] = size
-    return bound
-
-
-def _input_specs(
-    session: CompileSession, context: FileContext, spec: Spec, overrides: Sequence[InputOverride], batch: int
-) -> list[InputSpec]:
-    chosen, scope = _overrides_by_input(spec, overrides), Scope(context.scope, {"N": batch})
-    for entry in spec.inputs:
-        for dim, size in zip(entry.dims or (), chosen[entry.name].shape if entry.name in chosen else (), strict=False):
-            scope.table.update({"N": size} if dim.text == "N" else {})
-    found = [i for entry in spec.inputs if (i := _input_spec(session, scope, entry, chosen.get(entry.name)))]
-    if len(found) == len(spec.inputs):
-        check_agreement(session, scope, spec, found)
-    return found
-
-
-def _input_spec(
-    session: CompileSession, scope: Scope, entry: Input, override: InputOverride | None
-) -> InputSpec | None:
-    dtype = language_dtypes().get(override.dtype if override and override.dtype else entry.dtype)
-    if dtype is None:
-        near = did_you_mean(entry.dtype, language_dtypes()) or f"one of {', '.join(language_dtypes())}"
-        session.report(entry.span, f"input {entry.name}: unknown dtype {entry.dtype!r}", near)
-    low, high = (_whole_number(session, scope, e, d) for e, d in ((entry.low, 0), (entry.high, None)))
-    sizes = override.shape if override else tuple(_whole_number(session, scope, d, 1) for d in entry.dims or ())
-    if dtype is None or UNKNOWN in sizes or UNKNOWN in (low, high):
-        return None
-    if fact := _input_limit_text(sizes, dtype, low, high):  # type: ignore[arg-type]
-        session.report(entry.span, f"input {entry.name} {fact}", "smaller sizes")
-        return None
-    return InputSpec(entry.name, sizes, dtype, low, low + 1 if high is None else high)  # type: ignore[arg-type,operator]
-
-
-def _input_limit_text(sizes: Sequence[int], dtype: torch.dtype, low: int, high: int | None) -> str:
-    """Return why a tensor of an input cannot be made; empty if it can."""
-    if len(sizes) > MAX_RANK:
-        return f"has {len(sizes)} dimensions; at most {MAX_RANK} are allowed"
-    if max((low, high or 0)) >= INT64_LIMIT:
-        return f"holds numbers up to {max(low, high or 0):,}; at most {INT64_LIMIT - 1:,} are allowed"
-    if (needed := _byte_size(sizes, dtype)) > MAX_NUMEL * dtype.itemsize or max(sizes, default=0) > MAX_NUMEL:
-        return f"of {describe_value(tuple(sizes))} would take {needed:,} bytes"
-    return ""
-
-
-def _whole_number(session: CompileSession, scope: Scope, expression: Expression | None, default: int | None) -> object:
-    if expression is None:
-        return default
-    value = session.evaluator(scope).value(expression)
-    if value is UNKNOWN or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return value
-    session.report(
-        expression.span, f"a size is a whole number, not {describe_value(value)}", "for example 224, or 2 * size"
-    )
-    return UNKNOWN
-
-
-def _byte_size(sizes: Sequence[int], dtype: torch.dtype) -> int:
-    total = dtype.itemsize
-    for n in sizes:
-        total *= n
-    return total
-
-
 # The net
 
 
@@ -286,7 +163,7 @@ def _compile_top_block(
     spec: Spec,
     variant: Variant,
     inputs: Sequence[InputSpec],
-    settings: Mapping[str, Setting | object],
+    settings: Mapping[str, Setting | Value],
 ) -> BlockPlan | None:
     use = BlockUse(session, BlockPlan(spec.name, variant.name, fx.Graph()))
     tensors = tuple(
@@ -304,10 +181,10 @@ def _compile_top_block(
 
 
 def _resolve_tie(session: CompileSession, block: BlockPlan, tie: Tie) -> tuple[str, str] | None:
-    found = [_find_parameter(session, block, path, tie.span) for path in (tie.path, tie.owner)]
-    if None in found:
+    tied, owning = (_find_parameter(session, block, path, tie.span) for path in (tie.path, tie.owner))
+    if tied is None or owning is None:
         return None
-    (name, shape), (owner, owned) = found  # type: ignore[misc]
+    (name, shape), (owner, owned) = tied, owning
     if shape != owned and session.mismatches:  # a conflict before it has changed a size
         return None
     if shape != owned:
@@ -345,11 +222,11 @@ def _find_parameter(
     return None
 
 
-def parameter_shapes(layer_cache: LayerCache, member: object) -> list[tuple[str, tuple[int, ...]]]:
+def parameter_shapes(layer_cache: LayerCache, member: Recipe | ParameterSpec) -> list[tuple[str, tuple[int, ...]]]:
     """Return the parameters of one layer, by name and shape; the name of a Parameter is empty."""
     if isinstance(member, Recipe):
         return [(n, tuple(p.shape)) for n, p in layer_cache.meta_module(member).named_parameters()]
-    return [("", member.shape)]  # type: ignore[attr-defined]
+    return [("", member.shape)]
 
 
 def _make_plan(
@@ -359,7 +236,7 @@ def _make_plan(
     for name, member in block.walk():
         for parameter, shape in parameter_shapes(session.layer_cache, member):
             full = f"{name}.{parameter}" if parameter else name
-            counts[full] = 0 if full in tied else _byte_size(shape, torch.uint8)
+            counts[full] = 0 if full in tied else byte_size(shape, torch.uint8)
     top = Location("", spec.name, "block", variant.name, spec.span)
     file = bundled_networks.short_target(spec.file)
     target = f"{file}:{variant.name}" if variant.name else file
@@ -372,7 +249,7 @@ def _make_plan(
         warnings=tuple(session.warnings.values()),
         expected=tuple(all_expectations(block)),
         parameter_count=sum(counts.values()),
-        largest_bytes=max([session.largest_bytes, *(_byte_size(i.shape, i.dtype) for i in inputs)]),
+        largest_bytes=max([session.largest_bytes, *(byte_size(i.shape, i.dtype) for i in inputs)]),
         top=top,
         mismatches=tuple(session.mismatches),
         layer_cache=session.layer_cache,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import fx
+from torch.fx.node import Argument
 
 from archscope.compile.built_net import REQUIRE_FUNCTIONS
 from archscope.compile.layer_cache import LayerCache, Recipe
@@ -73,7 +74,7 @@ class BlockPlan:
     name: str
     text: str
     graph: fx.Graph
-    members: dict[str, Recipe | ParameterSpec | SharedModule | BlockPlan] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
     captured: list[Any] = field(default_factory=list)
     fixed: list[tuple[tuple[str | int, ...], FixedPlace]] = field(default_factory=list)
@@ -89,6 +90,10 @@ class BlockPlan:
                 yield from member.walk(f"{prefix}{name}.")
             elif not isinstance(member, SharedModule):
                 yield prefix + name, member
+
+
+Member: TypeAlias = Recipe | ParameterSpec | SharedModule | BlockPlan
+"""What a block holds under a name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +122,7 @@ def has_collected_turns(loop: fx.Node) -> bool:
     return any(user.args[1] == 1 and user.users for user in loop.users)
 
 
-def argument_nodes(argument: object) -> Iterator[fx.Node]:
+def argument_nodes(argument: Argument) -> Iterator[fx.Node]:
     """Return all nodes among arguments, in order and with repetitions."""
     if isinstance(argument, fx.Node):
         yield argument

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import fx, nn
 
-from archscope.compile.block_use import BlockUse, last_node, nodes_after
+from archscope.compile.block_use import BlockUse
 from archscope.compile.built_net import require
-from archscope.compile.graph_equality import first_difference, graph_form
+from archscope.compile.graph_builder import last_node, nodes_after
+from archscope.compile.graph_tensor import have_same_ranks, mark_open_rank
 from archscope.compile.layer_cache import Recipe
-from archscope.compile.meta_tensors import have_same_ranks, mark_open_rank
 from archscope.compile.plan import BlockPlan, LoopPlan
+from archscope.compile.plan_comparison import first_difference, graph_form
 from archscope.compile.runtime_numbers import RuntimeList, RuntimeNumber, VaryingItems, can_pass_at_runtime, meta_values
 from archscope.compile.scope import Scope
 from archscope.spec.spec_types import For, Step
-from archscope.spec.spec_values import UNKNOWN
+from archscope.spec.spec_values import UNKNOWN, Value
 from archscope.trace import Location, join_path
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ def build_runtime_loop(
     compiler: StepCompiler,
     step: Step,
     length: LoopLength,
-    start: object,
+    start: Value,
     scope: Scope,
     path: str,
     *,
     opening: bool = False,
-) -> tuple[object, object] | str:
+) -> tuple[Value, Value] | str:
     """Return the last turn's value and the list of all values; else the reason why the loop must be unrolled, or an
     empty text.
 
@@ -75,14 +76,14 @@ def build_runtime_loop(
     return add_loop_node(compiler.use, first.use, length, start, metas, path, even=even, opening=opening)
 
 
-def node_shapes(plan: BlockPlan) -> list[object]:
+def node_shapes(plan: BlockPlan) -> list[Value]:
     """Return the shapes of the values of a graph, in order."""
     return [node.meta.get("shapes") for node in plan.graph.nodes]
 
 
 def _build_empty_loop(
-    compiler: StepCompiler, step: Step, length: LoopLength, start: object, scope: Scope, path: str, *, opening: bool
-) -> tuple[object, object] | str:
+    compiler: StepCompiler, step: Step, length: LoopLength, start: Value, scope: Scope, path: str, *, opening: bool
+) -> tuple[Value, Value] | str:
     """Return the value of a loop without turns at these sizes; one turn is built, if possible, as its body."""
     session = compiler.use.session
     if isinstance(length, RuntimeList) and length.sample_item is None:
@@ -100,7 +101,7 @@ class LoopTurn:
     """One turn of a loop, built on its own: its graph and its value."""
 
     use: BlockUse
-    value: object
+    value: Value
 
 
 def build_turn(
@@ -108,7 +109,7 @@ def build_turn(
     step: Step,
     length: LoopLength,
     index: int,
-    before: object,
+    before: Value,
     scope: Scope,
     path: str,
     *,
@@ -130,7 +131,7 @@ def build_turn(
     itemized = isinstance(step.loop, For) and isinstance(length, RuntimeList)
     nodes = [use.graph.placeholder(name) for name in ("prev", *(["item"] if itemized else []), "i")]
     prev = use.wrap_result(nodes[0], mark_open_rank(meta_values(before)) if opening else meta_values(before), "prev")
-    names: dict[str, object] = {}
+    names: dict[str, Value] = {}
     if isinstance(step.loop, For) and isinstance(length, RuntimeList):
         meta = length.meta_items[index] if length.meta_items else length.sample_item
         names = bind_row(compiler, step.loop, use.wrap_result(nodes[1], meta, "item"), step.loop.items.span)
@@ -142,15 +143,8 @@ def build_turn(
     value = replace(compiler, use=use).compile_body(step.body, prev, inner, "")
     if value is not UNKNOWN and can_pass_at_runtime(value):
         use.graph.output(use.lower(value))
-        drop_unused_items(use)
+        use.drop_unused_items()
     return LoopTurn(use, value)
-
-
-def drop_unused_items(use: BlockUse) -> None:
-    """Remove the items of lists and tuples that nothing in a graph uses."""
-    for node in reversed(use.item_nodes):
-        if not node.users:
-            use.graph.erase_node(node)
 
 
 def has_weights(turn: BlockUse) -> bool:
@@ -191,13 +185,13 @@ def add_loop_node(
     use: BlockUse,
     turn: BlockUse,
     length: LoopLength,
-    start: object,
+    start: Value,
     metas: list[Any],
     path: str,
     *,
     even: bool = True,
     opening: bool = False,
-) -> tuple[object, RuntimeList]:
+) -> tuple[Value, RuntimeList]:
     """Add the loop as a node to the enclosing graph; return its value and the list of all turns' values."""
     members = turn.plan.members.items()
     renamed = {name: use.add(member, join_path(path, name.removeprefix("."))) for name, member in members}
@@ -217,7 +211,7 @@ def add_loop_node(
     return value, RuntimeList(use, lambda: every, VaryingItems(metas), path)
 
 
-def run_loop(*args: object) -> object:
+def run_loop(*args: Value) -> Value:
     """Stand for a loop as the target of its node; the loop itself is in the node's `meta`."""
     raise NotImplementedError
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import fx
 
@@ -20,16 +20,18 @@ from archscope.compile.built_net import concat_lists, if_else
 from archscope.spec.bounded_math import EvaluationError, multiply, power, remainder
 from archscope.spec.evaluate import BINARY_OPERATORS, COMPARISON_OPERATORS
 from archscope.spec.spec_values import (
+    Host,
     SpecValue,
+    Value,
     apply_arithmetic,
     apply_comparison,
     describe_value,
     is_number,
-    is_runtime_number,
 )
 
 if TYPE_CHECKING:
     from archscope.compile.block_use import BlockUse
+    from archscope.compile.graph_builder import GraphBuilder
 
 RUNTIME_OPERATIONS: Mapping[str, tuple[Callable, Callable]] = {
     **{symbol: (apply, apply) for symbol, apply in BINARY_OPERATORS.values()},
@@ -62,7 +64,7 @@ class RuntimeNumber(SpecValue):
     text: str
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return repr(self.value)
 
     def __repr__(self) -> str:
@@ -77,7 +79,7 @@ class RuntimeNumber(SpecValue):
         """Return the sizes that it is computed from."""
         raise NotImplementedError
 
-    def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
+    def binary(self, symbol: str, other: Value, *, swapped: bool, host: Host | None) -> Value:
         if isinstance(other, SpecValue) and not other.numeric:
             if isinstance(other, RuntimeList):
                 return other.binary(symbol, self, swapped=not swapped, host=host)
@@ -85,14 +87,14 @@ class RuntimeNumber(SpecValue):
                 return other.binary(symbol, self, swapped=not swapped, host=host)
         left, right = (other, self) if swapped else (self, other)
         if symbol == "*" and isinstance(other, list) and can_pass_at_runtime(other):
-            return repeat_list(host or next(self.read_numbers()).owner, other, self)
+            return repeat_list(as_block_use(host) or next(self.read_numbers()).owner, other, self)
         if symbol == "*" and isinstance(other, (list, tuple, str)):
             return apply_arithmetic(
                 symbol, PLAIN_BINARY["*"], *(v.to_plain(host) if v is self else v for v in (left, right))
             )
         return self.compare_lists(symbol, left, right, host)
 
-    def compare_lists(self, symbol: str, left: object, right: object, host: object) -> object:
+    def compare_lists(self, symbol: str, left: Value, right: Value, host: Host | None) -> Value:
         at_run_time, apply = RUNTIME_OPERATIONS.get(symbol, (None, None))
         if at_run_time is None or apply is None:
             raise EvaluationError(
@@ -108,7 +110,7 @@ class RuntimeNumber(SpecValue):
         text = f"{runtime_text(left)} {symbol} {runtime_text(right)}"
         return compute_number(at_run_time, (left, right), value, text, named=symbol != "and")
 
-    def _membership(self, symbol: str, apply: Callable, left: object, right: object, host: object) -> object:
+    def _membership(self, symbol: str, apply: Callable, left: Value, right: Value, host: Host | None) -> Value:
         numbers = isinstance(right, (list, tuple)) and all(map(is_number, right))
         if not (numbers and is_number(left)):
             return apply_comparison(symbol, apply, fix_value(left, host), fix_value(right, host))
@@ -120,7 +122,7 @@ class RuntimeNumber(SpecValue):
             return inside
         return inside.unary("not", host) if isinstance(inside, RuntimeNumber) else not inside
 
-    def select_item(self, items: Any, host: object) -> object:
+    def select_item(self, items: Any, host: Host | None) -> Value:
         if not all(map(is_number, items)):
             return items[self.to_plain(host)]
         return compute_number(
@@ -130,7 +132,7 @@ class RuntimeNumber(SpecValue):
             f"{runtime_text(items)}[{self.text}]",
         )
 
-    def unary(self, symbol: str, host: object) -> object:
+    def unary(self, symbol: str, host: Host | None) -> Value:
         if symbol == "+":
             return self
         apply = operator.not_ if symbol == "not" else operator.neg
@@ -138,20 +140,20 @@ class RuntimeNumber(SpecValue):
             apply, (self,), apply(self.value), f"{symbol}{' ' * (symbol == 'not')}{runtime_text(self)}"
         )
 
-    def select(self, here: object, otherwise: object) -> object:
+    def select(self, here: Value, otherwise: Value) -> Value:
         value = compile_time_value(here if self.value else otherwise)
         text = f"{runtime_text(here)} if {self.text} else {runtime_text(otherwise)}"
         return compute_number(if_else, (here, self, otherwise), value, text, named=False)
 
-    def to_bool(self, host: object) -> bool:
+    def to_bool(self, host: Host | None) -> bool:
         if not isinstance(self.value, bool):
-            return bool(self.compare_lists("!=", self, 0, host).to_bool(host))  # type: ignore[attr-defined]
+            differs = self.compare_lists("!=", self, 0, host)
+            return differs.to_bool(host) if isinstance(differs, SpecValue) else bool(differs)
         return bool(self.to_plain(host))
 
-    def to_plain(self, host: object) -> Any:
+    def to_plain(self, host: Host | None) -> Any:
         if not self.fixed:
-            use = host or next(self.read_numbers()).owner
-            use.fix_number(self)  # type: ignore[attr-defined]
+            (as_block_use(host) or next(self.read_numbers()).owner).fix_number(self)
         return self.value
 
 
@@ -162,7 +164,7 @@ class ReadNumber(RuntimeNumber):
     argument: the argument of a block that it stands for, and its place in it. least: its lower bound; 0 for sizes.
     """
 
-    owner: BlockUse
+    owner: GraphBuilder
     make: Callable[[], fx.Node]
     value: int | float | bool
     text: str
@@ -211,7 +213,7 @@ def find_read_numbers(value: object) -> Iterator[ReadNumber]:
 
 def compute_number(
     function: Callable, args: tuple, value: int | float | bool, text: str, *, named: bool = True
-) -> object:
+) -> Value:
     """Return a number computed from others; a plain one if all of them are plain."""
     number = ComputedNumber(function, args, value, text, named)
     return value if number.fixed else number
@@ -220,7 +222,7 @@ def compute_number(
 def sole_unknown(number: RuntimeNumber) -> RuntimeNumber:
     """Return the number that determines this one and is determined by it: of `4 * dim`, `dim`."""
     while isinstance(number, ComputedNumber) and number.function in INVERTIBLE_FUNCTIONS | {operator.neg}:
-        unknown = [part for part in number.args if is_runtime_number(part) and not part.fixed]
+        unknown = [part for part in number.args if isinstance(part, RuntimeNumber) and not part.fixed]
         others = [compile_time_value(part) for part in number.args if part not in unknown]
         if len(unknown) != 1 or not all(isinstance(part, int) and part for part in others):
             break
@@ -228,12 +230,12 @@ def sole_unknown(number: RuntimeNumber) -> RuntimeNumber:
     return number
 
 
-def unwrap_fixed(value: object) -> object:
+def unwrap_fixed(value: Value) -> Value:
     """Return a fixed number as a plain number; other values unchanged."""
     return value.value if isinstance(value, RuntimeNumber) and value.fixed else value
 
 
-def map_items(value: object, each: Callable[[object], object]) -> Any:
+def map_items(value: object, each: Callable[[Any], object]) -> Any:
     """Return a list or tuple with `each` applied to its items; other values unchanged."""
     if isinstance(value, list):
         return [each(part) for part in value]
@@ -251,7 +253,7 @@ def compile_time_value(value: object) -> Any:
     return map_items(value, compile_time_value)
 
 
-def fix_value(value: object, host: object) -> Any:
+def fix_value(value: Value, host: Host | None) -> Any:
     """Return a value with plain numbers and lists, and fix them: the net refuses to run with others."""
     if isinstance(value, RuntimeNumber):
         return value.to_plain(host)
@@ -289,12 +291,12 @@ class RuntimeList(SpecValue):
 
     lists = True
 
-    owner: BlockUse
+    owner: GraphBuilder
     make: Callable[[], fx.Node]
     meta_items: VaryingItems
     text: str
     sources: tuple = ()
-    sample_item: object = None
+    sample_item: Value = None
     named: bool = True
     count: ReadNumber = field(init=False)
 
@@ -312,7 +314,7 @@ class RuntimeList(SpecValue):
         return self.owner.graph.call_function(len, (self.owner.lower(self),))
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"a list of {len(self.meta_items)} values"
 
     def read_numbers(self) -> Iterator[ReadNumber]:
@@ -320,24 +322,24 @@ class RuntimeList(SpecValue):
         yield self.count
         yield from find_read_numbers(self.sources)
 
-    def to_plain(self, host: object) -> Any:
+    def to_plain(self, host: Host | None) -> Any:
         """Return its items; the net is then built for this length."""
-        use: Any = host or self.owner
+        use = as_block_use(host) or self.owner
         self.count.to_plain(use)
         return tuple(self.item(use, index) for index in range(len(self.meta_items)))
 
-    def items(self, host: object) -> Sequence:
+    def items(self, host: Host | None) -> Sequence:
         return self.to_plain(host)
 
-    def item(self, use: BlockUse, index: Any) -> object:
+    def item(self, use: GraphBuilder, index: Any) -> Value:
         """Return one item, by a plain or a run-time index."""
         meta = self.meta_items[compile_time_value(index)]
         node = use.graph.call_function(operator.getitem, (use.lower(self), use.lower(index)))
         use.item_nodes[node] = None
         return use.wrap_result(node, meta, f"{self.text}[{runtime_text(index)}]")
 
-    def subscript(self, index: object, host: object) -> object:
-        use: Any = host or self.owner
+    def subscript(self, index: Value, host: Host | None) -> Value:
+        use = as_block_use(host) or self.owner
         try:
             if isinstance(index, slice):
                 return use.list_call(
@@ -351,14 +353,14 @@ class RuntimeList(SpecValue):
         except TypeError:
             raise EvaluationError(f"{self.what} cannot be indexed with {runtime_text(index)}") from None
 
-    def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
+    def binary(self, symbol: str, other: Value, *, swapped: bool, host: Host | None) -> Value:
         parts = (other, self) if swapped else (self, other)
         if symbol == "+" and isinstance(other, (list, tuple, RuntimeList)) and can_pass_at_runtime(other):
-            use: Any = host or self.owner
+            use = as_block_use(host) or self.owner
             metas = (*meta_values(parts[0]), *meta_values(parts[1]))
             return use.list_call(concat_lists, parts, metas, f"{runtime_text(parts[0])} + {runtime_text(parts[1])}")
         if symbol == "*" and is_number(other) and isinstance(compile_time_value(other), int):
-            return repeat_list(host or self.owner, self, other)
+            return repeat_list(as_block_use(host) or self.owner, self, other)
         if symbol not in ("+", "*") or isinstance(other, SpecValue):
             raise EvaluationError(
                 f"{describe_value(self)} {symbol} {describe_value(other)} cannot be worked out",
@@ -368,7 +370,7 @@ class RuntimeList(SpecValue):
         return apply_arithmetic(symbol, PLAIN_BINARY[symbol], *plain_parts)
 
 
-def repeat_list(use: Any, items: list | RuntimeList, count: Any) -> RuntimeList:
+def repeat_list(use: GraphBuilder, items: list | RuntimeList, count: Any) -> RuntimeList:
     """Return a list repeated at run time."""
     repeated = use.list_call(
         operator.mul,
@@ -396,10 +398,16 @@ def meta_values(value: object) -> Any:
     )
 
 
-def require_block_use(host: object, name: str) -> BlockUse:
+def require_block_use(host: Host | None, name: str) -> BlockUse:
     """Return the block that is being built; raise EvaluationError outside of steps (in `params`, `let` and
     signatures), where tensors cannot be made."""
-    if host is None:
+    use = as_block_use(host)
+    if use is None:
         numbers = "; a list of numbers is written [a, b], or made by range" if name == "linspace" else ""
         raise EvaluationError(f"{name} makes a tensor, which only steps can do", f"move it into `layers:`{numbers}")
-    return host  # type: ignore[return-value]
+    return use
+
+
+def as_block_use(host: Host | None) -> BlockUse | None:
+    """Return the block that is being built; None outside of steps. Every host is a BlockUse."""
+    return cast("BlockUse | None", host)

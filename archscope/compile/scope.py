@@ -14,33 +14,7 @@ from archscope.compile.runtime_numbers import unwrap_fixed
 from archscope.errors import Span
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_types import For, Repeat
-from archscope.spec.spec_values import MISSING, UNKNOWN
-
-
-@dataclass
-class LazyValue:
-    """A name's value, computed on first use; a name that depends on itself raises EvaluationError."""
-
-    compute: Callable[[], object]
-    name: str
-    value: object = MISSING
-    is_computing: bool = False
-
-    def get(self) -> object:
-        if self.value is MISSING:
-            if self.is_computing:
-                raise EvaluationError(
-                    f"{self.name!r} is defined by itself", "give one of the values in the circle as a number"
-                )
-            self.is_computing = True
-            try:
-                value = self.compute()
-            finally:
-                self.is_computing = False
-            if value is UNKNOWN:  # reported already, and reported again at each further use
-                return value
-            self.value = value
-        return self.value
+from archscope.spec.spec_values import MISSING, LazyValue, Value
 
 
 @dataclass
@@ -52,10 +26,10 @@ class Scope:
     """
 
     parent: Scope | None = None
-    table: dict[str, object] = field(default_factory=dict)
+    table: dict[str, Value] = field(default_factory=dict)
     skipped_labels: dict[str, tuple[Span, str]] = field(default_factory=dict)
     later_labels: Mapping[str, int] = field(default_factory=dict)
-    fallback: Callable[[str], object] = lambda name: MISSING
+    fallback: Callable[[str], Value] = lambda name: MISSING
     fallback_names: Callable[[], Mapping[str, object]] = dict
     loop: Repeat | For | None = None
 
@@ -65,7 +39,7 @@ class Scope:
             yield scope
             scope = scope.parent
 
-    def find(self, name: str) -> object:
+    def find(self, name: str) -> Value:
         """Return the value of `name`, or MISSING. Raises EvaluationError for a label that is not visible here."""
         for scope in self.chain():
             value = scope.table.get(name, MISSING)

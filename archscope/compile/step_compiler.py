@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx
 
-from archscope.compile.block_use import BlockUse, last_node, nodes_after
-from archscope.compile.branching import branch_names, build_join, build_residual
+from archscope.compile.block_use import BlockUse
+from archscope.compile.branching import JOIN_FUNCTIONS, build_join, build_residual
 from archscope.compile.expect_entries import evaluate_expectations
-from archscope.compile.graph_builder import StepCursor
+from archscope.compile.graph_builder import StepCursor, last_node, nodes_after
 from archscope.compile.graph_tensor import GraphTensor, PartialCall, TensorFunction, has_tensor
 from archscope.compile.layer_cache import can_be_word
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass, ParameterFunction
-from archscope.compile.loops import build_loop
+from archscope.compile.loops import build_loop, evaluate_turns
 from archscope.compile.plan import ParameterSpec, is_number_node
 from archscope.compile.runtime_numbers import RuntimeList
-from archscope.compile.scope import LazyValue, Scope
+from archscope.compile.scope import Scope
 from archscope.compile.step_text import step_text
 from archscope.errors import ArchscopeError, Problem, Span, did_you_mean
 from archscope.spec.bounded_math import EvaluationError
@@ -43,7 +43,7 @@ from archscope.spec.spec_types import (
     Target,
     Word,
 )
-from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, describe_value, has_unknown
+from archscope.spec.spec_values import MISSING, UNKNOWN, LazyValue, SpecValue, Value, describe_value, has_unknown
 from archscope.torch_layers.signatures import constructor_signature
 from archscope.trace import Location, join_path
 
@@ -60,6 +60,20 @@ def kept_labels(target: Target | None) -> tuple[Label, ...]:
     return tuple(label for part in target for label in kept_labels(part))
 
 
+def branch_names(step: Step) -> tuple[str, ...]:
+    """Return the path segments of a step's named branches; none for other steps, and for unnamed branches."""
+    if step.loop is not None or step.target is not None:
+        return ()
+    body = step.body
+    if isinstance(body, Step):
+        return branch_names(body)
+    if isinstance(body, Residual):
+        return ("main", "shortcut", "add")
+    if isinstance(body, Join) and all(b.name for b in body.branches):
+        return (*(b.name or "" for b in body.branches), JOIN_FUNCTIONS[body.kind][0])
+    return ()
+
+
 @dataclass(frozen=True)
 class StepCompiler:
     """Compiles the steps of one use of a block."""
@@ -68,7 +82,7 @@ class StepCompiler:
 
     # Lists
 
-    def compile_steps(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
+    def compile_steps(self, steps: Steps, prev: Value, scope: Scope, path: str) -> tuple[Value, Scope]:
         """Return the value of the last step, and the scope with the list's labels."""
         later = {label.name: label.span.line for s in steps for label in kept_labels(s.target)}
         local = Scope(scope, later_labels=later)
@@ -87,12 +101,12 @@ class StepCompiler:
         taken = {label.name for s in steps for label in kept_labels(s.target)}
         return forms[0][0] if len(forms) == 1 and not taken & set(forms[0][1]) else -1
 
-    def _only_value(self, labels: tuple[Label, ...], local: Scope) -> object:
+    def _only_value(self, labels: tuple[Label, ...], local: Scope) -> Value:
         return local.table.get(labels[0].name, UNKNOWN) if len(labels) == 1 else ambiguous_prev(labels)
 
     # One step
 
-    def compile_step(self, step: Step, prev: object, local: Scope, path: str) -> object:
+    def compile_step(self, step: Step, prev: Value, local: Scope, path: str) -> Value:
         """Return the value of a step; bind its labels in `local`."""
         try:
             return self._compile_step(step, prev, local, path)
@@ -107,23 +121,21 @@ class StepCompiler:
         self._bind_unknown(step.target, local)
         return UNKNOWN
 
-    def _compile_step(self, step: Step, prev: object, local: Scope, path: str) -> object:
+    def _compile_step(self, step: Step, prev: Value, local: Scope, path: str) -> Value:
         self.use.cursor = StepCursor(path, step.span)
         condition = True if step.when is None else self.evaluate(step.when, prev, local)
         if condition is UNKNOWN:
             self._bind_unknown(step.target, local)
             return UNKNOWN
         if step.when is not None:
-            self.use.session.conditions.evaluate_turns(
-                self.use.session, step.when, local, otherwise=bool(step.otherwise)
-            )
+            evaluate_turns(self.use.session, step.when, local, otherwise=bool(step.otherwise))
         if isinstance(condition, SpecValue):
             if not condition.numeric:
                 raise EvaluationError(f"when: {condition.what} is neither true nor false", WHEN_HELP)
             condition = condition.to_bool(self.use)
-        if not condition and not step.otherwise:
+        if step.when is not None and not condition and not step.otherwise:
             for label in kept_labels(step.target):
-                local.skipped_labels[label.name] = (step.when.span, step.when.text)  # type: ignore[union-attr]
+                local.skipped_labels[label.name] = (step.when.span, step.when.text)
             return prev
         start = (
             prev if step.source is None else self.evaluate_at_path(step.source, prev, local, join_path(path, "from"))
@@ -141,7 +153,7 @@ class StepCompiler:
             self.use.plan.expected += evaluate_expectations(self.use, step.expect, local, value, start, path)
         return value
 
-    def compile_body(self, body: Body, prev: object, scope: Scope, path: str) -> object:
+    def compile_body(self, body: Body, prev: Value, scope: Scope, path: str) -> Value:
         """Return the value of a step's body."""
         if isinstance(body, Expression):
             return self.compile_expression(body, prev, scope, path)
@@ -157,7 +169,7 @@ class StepCompiler:
         labels = inner.parent.table if inner.parent is not None else {}
         return replace(value, inner_labels=dict(labels)) if isinstance(value, GraphTensor) else value
 
-    def compile_branch(self, steps: Steps, prev: object, scope: Scope, path: str) -> tuple[object, Scope]:
+    def compile_branch(self, steps: Steps, prev: Value, scope: Scope, path: str) -> tuple[Value, Scope]:
         """Return the value of a branch; a single unlabelled step has the branch's own path."""
         if len(steps) == 1 and steps[0].target is None:
             return self.compile_step(steps[0], prev, Scope(scope), path), scope
@@ -168,7 +180,7 @@ class StepCompiler:
     def _bind_unknown(self, target: Target | None, local: Scope) -> None:
         local.table.update({label.name: UNKNOWN for label in kept_labels(target)})
 
-    def _bind_labels(self, target: Target | None, value: object, local: Scope) -> None:
+    def _bind_labels(self, target: Target | None, value: Value, local: Scope) -> None:
         if target is None or value is UNKNOWN:
             return self._bind_unknown(target, local)
         if isinstance(target, Label):
@@ -187,7 +199,7 @@ class StepCompiler:
             self._bind_labels(part, item, local)
         return None
 
-    def _unpack(self, value: object, count: int) -> object:
+    def _unpack(self, value: Value, count: int) -> Value:
         """Return a run-time list, or a tensor along dim 0, as a tuple of `count` values."""
         before = last_node(self.use.graph)
         if isinstance(value, GraphTensor) and value.meta.dim() and value.meta.shape[0] == count:
@@ -214,18 +226,18 @@ class StepCompiler:
 
     # Expressions and long forms
 
-    def evaluate(self, expression: Expression, prev: object, scope: Scope) -> object:
+    def evaluate(self, expression: Expression, prev: Value, scope: Scope) -> Value:
         inner = Scope(scope, {"prev": prev})
         self.use.cursor = StepCursor(self.use.cursor.path, expression.span, text=expression.text)
         return self.use.session.evaluator(inner, self.use.report, self.use).value(expression)
 
-    def compile_expression(self, expression: Expression, prev: object, scope: Scope, path: str) -> object:
+    def compile_expression(self, expression: Expression, prev: Value, scope: Scope, path: str) -> Value:
         """Return the value of a step written as one expression."""
         return self.evaluate_at_path(expression, prev, scope, path, apply=True)
 
     def evaluate_at_path(
-        self, expression: Expression, prev: object, scope: Scope, path: str, *, apply: bool = False
-    ) -> object:
+        self, expression: Expression, prev: Value, scope: Scope, path: str, *, apply: bool = False
+    ) -> Value:
         """Return the value of an expression whose layers get a path. apply: apply a layer or function to prev."""
         inner = Scope(scope, {"prev": prev})
         self.use.cursor = here = StepCursor(
@@ -241,7 +253,7 @@ class StepCompiler:
         self.assign_sites(before, path, expression.span, lambda nodes: step_text(expression, inner, session, nodes))
         return value
 
-    def _apply_to_prev(self, value: object, prev: object, span: Span) -> object:
+    def _apply_to_prev(self, value: Value, prev: Value, span: Span) -> Value:
         """Return a layer, block or function without a tensor applied to prev; other values unchanged. Raises
         EvaluationError."""
         try:
@@ -261,7 +273,7 @@ class StepCompiler:
             "a step is a layer, a block, a function or an expression of tensors",
         )
 
-    def _apply_value(self, value: Layer | DeclaredLayer | TensorFunction | PartialCall, prev: object) -> object:
+    def _apply_value(self, value: Layer | DeclaredLayer | TensorFunction | PartialCall, prev: Value) -> Value:
         if has_unknown(prev):
             if isinstance(value, Layer):
                 self.use.session.layer_cache.check_constructor(value)
@@ -272,7 +284,7 @@ class StepCompiler:
         function = pending.function
         return self.use.apply_function(function.name, function.entry.target, (prev, *pending.args), pending.kwargs)
 
-    def _require_prev(self, prev: object) -> object:
+    def _require_prev(self, prev: Value) -> Value:
         if isinstance(prev, LazyValue):
             prev = prev.get()
         if prev is None:
@@ -291,7 +303,7 @@ class StepCompiler:
             for node in new:
                 node.meta["step"] = site
 
-    def bind_bare_layer(self, kind: LayerClass, span: Span) -> object:
+    def bind_bare_layer(self, kind: LayerClass, span: Span) -> Value:
         """Return a layer written without arguments, or UNKNOWN."""
         try:
             return kind.bind(kind, (), {})
@@ -299,19 +311,19 @@ class StepCompiler:
             self.use.report(span, fault.message, fault.help)
             return UNKNOWN
 
-    def declared_layer(self, body: Expression | LayerCall, scope: Scope) -> object:
+    def declared_layer(self, body: Expression | LayerCall, scope: Scope) -> Value:
         """Return a layer declared in `modules:`."""
         if isinstance(body, Expression):
             return self.use.session.evaluator(scope, self.use.report, self.use).value(body)
         return self._bind_layer_call(body, scope)
 
-    def _compile_layer_call(self, call: LayerCall, prev: object, scope: Scope, path: str) -> object:
+    def _compile_layer_call(self, call: LayerCall, prev: Value, scope: Scope, path: str) -> Value:
         self.use.cursor = StepCursor(path, call.span, text=call.name)
         layer = self._bind_layer_call(call, Scope(scope, {"prev": prev}))
         self.use.cursor = StepCursor(path, call.span, text=call.name)
         return UNKNOWN if layer is UNKNOWN else self._apply_to_prev(layer, prev, call.span)
 
-    def _bind_layer_call(self, call: LayerCall, scope: Scope) -> object:
+    def _bind_layer_call(self, call: LayerCall, scope: Scope) -> Value:
         kind = scope.find(call.name)
         if isinstance(kind, DeclaredLayer):
             raise EvaluationError(f"module {call.name} has its arguments already", "name it alone")
@@ -327,7 +339,7 @@ class StepCompiler:
             self.use.report(place, fault.message, fault.help)
             return UNKNOWN
 
-    def _layer_argument(self, kind: LayerClass, label: Label | None, value: Data, scope: Scope) -> object:
+    def _layer_argument(self, kind: LayerClass, label: Label | None, value: Data, scope: Scope) -> Value:
         word = value.text if isinstance(value, Word) else self._unknown_name(value, scope)
         if word is None:
             return self.use.session.evaluate_data(value, scope, words=False, report=self.use.report, host=self.use)
@@ -350,7 +362,7 @@ class StepCompiler:
 def ambiguous_prev(labels: tuple[Label, ...]) -> LazyValue:
     """Return `prev` after a step with several labels, which raises EvaluationError when it is used."""
 
-    def refuse() -> object:
+    def refuse() -> Value:
         names = ", ".join(label.name for label in labels) or "none"
         raise EvaluationError(
             "prev is not one value here: the step before keeps several", f"name what you mean: {names}"

@@ -20,7 +20,7 @@ from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.evaluate import Evaluator
 from archscope.spec.name_usage import names_in
 from archscope.spec.spec_types import Data, Expression, Items, Table, Word
-from archscope.spec.spec_values import UNKNOWN, SpecValue
+from archscope.spec.spec_values import UNKNOWN, SpecValue, Value
 from archscope.torch_layers.layer_text import format_argument_value
 from archscope.trace import Location
 
@@ -97,7 +97,7 @@ class InlinedValues:
             return isinstance(node.func, ast.Name) and isinstance(self.find_name(node.func.id), kinds)
         return isinstance(node, ast.Name) and isinstance(self.find_name(node.id), (LayerClass, Layer, DeclaredLayer))
 
-    def find_name(self, name: str) -> object:
+    def find_name(self, name: str) -> Value:
         try:
             return self.scope.find(name)
         except EvaluationError:

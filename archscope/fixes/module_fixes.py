@@ -31,7 +31,8 @@ from archscope.fixes.fix_search import MAX_OFFERED_FIXES
 from archscope.fixes.input_trials import InputTrials
 from archscope.fixes.run_comparison import RunComparison, compare_runs
 from archscope.fixes.source_fixes import MAX_TRIAL_MACS, SourceFixSearch, format_paths
-from archscope.record import gc_paused, walk_modules
+from archscope.gc_pause import gc_paused
+from archscope.record import walk_modules
 from archscope.report import Finding, Fix, Report
 from archscope.spec.text_diff import unified_diff
 from archscope.targets import ConstructorCall, ConstructorFinder, TargetModule, TargetRebuilder

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from archscope.devices import Clock, backend_of, is_on, is_profiler_active
+from archscope.gc_pause import gc_paused
 from archscope.profiling.cuda_graph import capture_step
 from archscope.profiling.machine_state import describe_machine, start_probe
 from archscope.profiling.measurement import Measurement, Samples
@@ -26,7 +27,6 @@ from archscope.record import ModuleContents, walk_modules
 from archscope.record.named_tensors import named_tensors
 from archscope.record.state.objects import preserved_objects
 from archscope.record.state.process import (
-    gc_paused,
     has_training_flag,
     preserved_modes,
     preserved_settings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from archscope.checks import non_expectation_errors, unmet_expectations
 from archscope.checks.budgets import find_over_budget
 from archscope.config import Config
 from archscope.errors import ArchscopeError, ForwardError, SpecError
+from archscope.gc_pause import gc_paused
 from archscope.report import Finding, Report, problem_findings
 from archscope.spec.spec_types import ALLOW_PYTHON_HELP, Expectation
 from archscope.spec.target_names import list_variants, load_target
@@ -39,15 +39,9 @@ def quiet_analysis() -> Iterator[None]:
 
     Python's cyclic garbage collection is paused too: it would traverse all of torch and all tests again and again.
     """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if collecting:
-            gc.enable()
+    with gc_paused(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def spec_text_findings(path: Path) -> Sequence[Finding]:

@@ -8,7 +8,6 @@ import torch
 from archscope.record.modules import ModuleContents, walk_modules
 from archscope.record.recorder import OnMismatch, Recorder
 from archscope.record.run import DIFFERENTIATES_NOTE, NEEDS_GRADIENTS_NOTE, Recording, record, record_module
-from archscope.record.state.process import gc_paused
 from archscope.record.torch_functions import is_torch_name, is_visible, qualified_name, short_name
 from archscope.tested_versions import warn_untested
 
@@ -19,7 +18,6 @@ __all__ = [
     "OnMismatch",
     "Recorder",
     "Recording",
-    "gc_paused",
     "is_torch_name",
     "is_visible",
     "qualified_name",

@@ -9,10 +9,12 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 MAX_INTEGER_BITS = 128
 MAX_LENGTH = 1_000_000
+
+T = TypeVar("T")
 
 
 class EvaluationError(Exception):
@@ -26,7 +28,7 @@ class EvaluationError(Exception):
         super().__init__(message)
 
 
-def check_size_limit(value: object) -> object:
+def check_size_limit(value: T) -> T:
     """Return `value`. Raise EvaluationError if it is an integer or a list that is too large."""
     if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
         raise EvaluationError(

@@ -31,8 +31,10 @@ from archscope.spec.spec_types import Expression
 from archscope.spec.spec_values import (
     MISSING,
     UNKNOWN,
+    Host,
     LazyList,
     SpecValue,
+    Value,
     apply_arithmetic,
     apply_comparison,
     call_number_function,
@@ -72,7 +74,7 @@ NAMED_BY_TEXT = (ast.Call, ast.BinOp, ast.Subscript, ast.Compare, ast.BoolOp, as
 """Expressions whose text is used as the name of a value that has no other name."""
 NO_LAYER_HELP = "torch.nn has no such layer; define your own blocks under `blocks:`"
 UNDEFINED_HELP = "define it under `params:` or `let:`; a word is written in quotes"
-CONSTANT_WORDS: Mapping[str, object] = {"true": True, "false": False, "none": None, "null": None}
+CONSTANT_WORDS: Mapping[str, Value] = {"true": True, "false": False, "none": None, "null": None}
 
 
 @dataclass(frozen=True)
@@ -84,24 +86,24 @@ class Evaluator:
     passed to what is called. budget: counts the work that is done.
     """
 
-    lookup: Callable[[str], object]
+    lookup: Callable[[str], Value]
     names: Callable[[], Iterable[Iterable[str]]]
     report: Callable[[Span, str, str], None]
-    host: object = None
+    host: Host | None = None
     budget: WorkBudget = field(default_factory=WorkBudget)
 
-    def value(self, expression: Expression) -> object:
+    def value(self, expression: Expression) -> Value:
         """Return the value of the whole expression. Raise EvaluationError if the spec exceeds its work budget."""
         self.budget.value(EXPRESSION_COST)
         return self._evaluate(expression.tree, expression)
 
-    def _evaluate(self, node: ast.expr, source: Expression) -> object:
+    def _evaluate(self, node: ast.expr, source: Expression) -> Value:
         value = self._evaluate_part(node, source)
         if isinstance(value, SpecValue) and isinstance(node, NAMED_BY_TEXT):
             value.set_source_text(source.piece(node))
         return value.materialize(self.host) if isinstance(value, LazyList) else value
 
-    def _evaluate_part(self, node: ast.expr, source: Expression) -> object:
+    def _evaluate_part(self, node: ast.expr, source: Expression) -> Value:
         """Return the value of a node, without converting a LazyList: only a part of it may be needed."""
         try:
             value = NODE_EVALUATORS[type(node)](self, node, source)
@@ -127,7 +129,7 @@ class Evaluator:
                 out.append(self._evaluate(node, source))
         return out
 
-    def _unpack(self, value: object) -> Sequence:
+    def _unpack(self, value: Value) -> Sequence:
         if value is UNKNOWN:
             return [UNKNOWN]
         if isinstance(value, SpecValue):
@@ -136,7 +138,7 @@ class Evaluator:
             raise EvaluationError(f"* takes a list, not {describe_value(value)}")
         return value
 
-    def _name(self, node: ast.Name, source: Expression) -> object:
+    def _name(self, node: ast.Name, source: Expression) -> Value:
         value = self.lookup(node.id)
         if value is not MISSING:
             return value
@@ -150,10 +152,10 @@ class Evaluator:
         """Return a did-you-mean suggestion; the spec's own names come before those of torch."""
         return next(filter(None, (did_you_mean(name, names) for names in self.names())), "")
 
-    def _constant(self, node: ast.Constant, source: Expression) -> object:
+    def _constant(self, node: ast.Constant, source: Expression) -> Value:
         return check_size_limit(node.value)
 
-    def _sequence(self, node: ast.List | ast.Tuple, source: Expression) -> object:
+    def _sequence(self, node: ast.List | ast.Tuple, source: Expression) -> Value:
         if isinstance(node, ast.Tuple):
             return tuple(self._evaluate_all(node.elts, source))
         total: Any = []
@@ -169,7 +171,7 @@ class Evaluator:
                 total += self._unpack(more)
         return total
 
-    def _binary(self, node: ast.BinOp, source: Expression) -> object:
+    def _binary(self, node: ast.BinOp, source: Expression) -> Value:
         left, right = self._evaluate(node.left, source), self._evaluate(node.right, source)
         symbol, apply = BINARY_OPERATORS[type(node.op)]
         if left is UNKNOWN or right is UNKNOWN:
@@ -180,7 +182,7 @@ class Evaluator:
             return right.binary(symbol, left, swapped=True, host=self.host)
         return apply_arithmetic(symbol, apply, left, right)
 
-    def _unary(self, node: ast.UnaryOp, source: Expression) -> object:
+    def _unary(self, node: ast.UnaryOp, source: Expression) -> Value:
         value = self._evaluate(node.operand, source)
         if value is UNKNOWN:
             return UNKNOWN
@@ -193,10 +195,10 @@ class Evaluator:
             raise EvaluationError(f"{symbol}{describe_value(value)} cannot be worked out", f"{symbol} takes a number")
         return -value if symbol == "-" else value
 
-    def _boolean(self, node: ast.BoolOp, source: Expression) -> object:
+    def _boolean(self, node: ast.BoolOp, source: Expression) -> Value:
         return self._short_circuit(node.values, isinstance(node.op, ast.Or), source)
 
-    def _short_circuit(self, parts: Sequence[ast.expr], either: bool, source: Expression) -> object:
+    def _short_circuit(self, parts: Sequence[ast.expr], either: bool, source: Expression) -> Value:
         """Return the value of `a and b and …`, evaluated from left to right; if a runtime number decides, the choice is
         made at run time where possible.
         """
@@ -207,10 +209,10 @@ class Evaluator:
         if is_runtime_number(value) and all(is_safe_expression(part, self.lookup) for part in parts[1:]):
             further = rest()
             first, second = (value, further) if either else (further, value)
-            return value.select(first, second) if is_number(further) else further  # type: ignore[attr-defined]
+            return value.select(first, second) if is_number(further) else further
         return value if self._truth(value) == either else rest()
 
-    def _ternary(self, node: ast.IfExp, source: Expression) -> object:
+    def _ternary(self, node: ast.IfExp, source: Expression) -> Value:
         test = self._evaluate(node.test, source)
         if test is UNKNOWN:
             return UNKNOWN
@@ -221,14 +223,14 @@ class Evaluator:
         ):
             chosen, otherwise = self._evaluate(node.body, source), self._evaluate(node.orelse, source)
             if is_number(chosen) and is_number(otherwise):
-                return test.select(chosen, otherwise)  # type: ignore[attr-defined]
+                return test.select(chosen, otherwise)
         return self._evaluate(node.body if self._truth(test) else node.orelse, source)
 
-    def _truth(self, value: object) -> bool:
+    def _truth(self, value: Value) -> bool:
         return value.to_bool(self.host) if isinstance(value, SpecValue) else bool(value)
 
-    def _compare(self, node: ast.Compare, source: Expression) -> object:
-        combined: object = True
+    def _compare(self, node: ast.Compare, source: Expression) -> Value:
+        combined: Value = True
         left = self._evaluate(node.left, source)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self._evaluate(right_node, source)
@@ -246,7 +248,7 @@ class Evaluator:
             left = right
         return combined
 
-    def _compare_pair(self, op: ast.cmpop, left: object, right: object) -> object:
+    def _compare_pair(self, op: ast.cmpop, left: Value, right: Value) -> Value:
         symbol, apply = COMPARISON_OPERATORS[type(op)]
         if isinstance(left, SpecValue) and left.compares:
             return left.binary(symbol, right, swapped=False, host=self.host)
@@ -259,7 +261,7 @@ class Evaluator:
             else apply_comparison(symbol, apply, left, right)
         )
 
-    def _call(self, node: ast.Call, source: Expression) -> object:
+    def _call(self, node: ast.Call, source: Expression) -> Value:
         function = self._evaluate(node.func, source)
         args = self._evaluate_all(node.args, source)
         kwargs = {k.arg: self._keyword(k, source) for k in node.keywords if k.arg}
@@ -274,7 +276,7 @@ class Evaluator:
         fix = "layers, blocks, functions and declared modules are called"
         raise EvaluationError(f"{ast.unparse(node.func)} is {describe_value(function)} and cannot be called", fix)
 
-    def _keyword(self, keyword: ast.keyword, source: Expression) -> object:
+    def _keyword(self, keyword: ast.keyword, source: Expression) -> Value:
         value = keyword.value
         if isinstance(value, ast.Name) and self.lookup(value.id) is MISSING and value.id.lower() not in CONSTANT_WORDS:
             near = self.suggest_name(value.id)
@@ -283,7 +285,7 @@ class Evaluator:
             return UNKNOWN
         return self._evaluate(value, source)
 
-    def _attribute(self, node: ast.Attribute, source: Expression) -> object:
+    def _attribute(self, node: ast.Attribute, source: Expression) -> Value:
         value = self._evaluate(node.value, source)
         if value is UNKNOWN:
             return UNKNOWN
@@ -292,7 +294,7 @@ class Evaluator:
             return value.attribute(node.attr, self.host)
         raise EvaluationError(f"{describe_value(value)} has no attribute {node.attr!r}")
 
-    def _subscript(self, node: ast.Subscript, source: Expression) -> object:
+    def _subscript(self, node: ast.Subscript, source: Expression) -> Value:
         value, index = self._evaluate_part(node.value, source), self._evaluate(node.slice, source)
         if isinstance(value, LazyList) and not isinstance(index, int):
             value = value.materialize(self.host)
@@ -302,7 +304,7 @@ class Evaluator:
             return value.subscript(index, self.host)
         try:
             if is_runtime_number(index) and isinstance(value, (list, tuple)):
-                return index.select_item(value, self.host)  # type: ignore[attr-defined]
+                return index.select_item(value, self.host)
             index = to_plain_index(index, self.host)
             return value[index]  # type: ignore[index]
         except ValueError:
@@ -314,7 +316,7 @@ class Evaluator:
         except (TypeError, KeyError):
             raise EvaluationError(f"{describe_value(value)} cannot be indexed with {describe_value(index)}") from None
 
-    def _slice(self, node: ast.Slice, source: Expression) -> object:
+    def _slice(self, node: ast.Slice, source: Expression) -> Value:
         parts = [None if p is None else self._evaluate(p, source) for p in (node.lower, node.upper, node.step)]
         return UNKNOWN if UNKNOWN in parts else slice(*parts)
 
@@ -325,7 +327,7 @@ def faulty_node(node: ast.expr, fault: EvaluationError) -> ast.AST:
     return next((k for k in keywords if fault.argument and k.arg == fault.argument), node)
 
 
-def to_plain_index(index: object, host: object) -> object:
+def to_plain_index(index: Value, host: Host | None) -> Value:
     """Return an index of a plain list with plain numbers in it."""
     if isinstance(index, slice):
         return slice(*(to_plain_index(part, host) for part in (index.start, index.stop, index.step)))

@@ -8,7 +8,10 @@ layer, a function, a runtime number): its methods implement calls, additions, in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from reprlib import Repr
+from types import EllipsisType
+from typing import Protocol, TypeAlias, TypeGuard
 
 from archscope.spec.bounded_math import EvaluationError, check_size_limit
 
@@ -23,81 +26,138 @@ class UnknownValue:
 
 
 UNKNOWN = UnknownValue()
-MISSING = object()
+
+
+class MissingValue:
+    """The result of looking up a name that is not defined."""
+
+
+MISSING = MissingValue()
+
+
+class Host:
+    """The block that is being built: the compiler's `BlockUse`."""
 
 
 class SpecValue:
-    """A value of the compiler. `what` is its name in messages. Operations that it does not implement raise
-    EvaluationError.
+    """A value of the compiler. Operations that it does not implement raise EvaluationError.
 
     host: the block being built, None outside of steps.
     """
 
-    what = "value"
-    help = ""  # the help where a tensor is needed
     compares = False  # whether it implements `<`, `==` …
     numeric = False  # whether it is a number that is computed when the net runs
     lists = False  # whether it is a list that is computed when the net runs
+
+    @property
+    def what(self) -> str:
+        """Its name in messages."""
+        return "value"
+
+    @property
+    def help(self) -> str:
+        """The help where a tensor is needed."""
+        return ""
 
     def short_text(self) -> str:
         """Return the value as tables show it among the arguments of a layer."""
         return str(getattr(self, "name", self))
 
-    def call(self, args: tuple, kwargs: dict, host: object) -> object:
+    def call(self, args: tuple, kwargs: dict, host: Host | None) -> Value:
         raise EvaluationError(
             f"{self.what} cannot be called", "layers, blocks, functions and declared modules are called"
         )
 
-    def subscript(self, index: object, host: object) -> object:
+    def subscript(self, index: Value, host: Host | None) -> Value:
         raise EvaluationError(f"{self.what} cannot be indexed", "tensors, lists and shapes are indexed")
 
-    def attribute(self, name: str, host: object) -> object:
+    def attribute(self, name: str, host: Host | None) -> Value:
         raise EvaluationError(f"{self.what} has no attribute {name!r}", "tensors have shape, size() and methods")
 
-    def unary(self, symbol: str, host: object) -> object:
+    def unary(self, symbol: str, host: Host | None) -> Value:
         raise EvaluationError(
             f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers"
         )
 
-    def binary(self, symbol: str, other: object, *, swapped: bool, host: object) -> object:
+    def binary(self, symbol: str, other: Value, *, swapped: bool, host: Host | None) -> Value:
         raise EvaluationError(
             f"{symbol} cannot be applied to {self.what}", "expressions are made of tensors and numbers"
         )
 
-    def compare_lists(self, symbol: str, left: object, right: object, host: object) -> object:
+    def compare_lists(self, symbol: str, left: Value, right: Value, host: Host | None) -> Value:
         """Return the result of an operation on two lists, one of which contains this value."""
         raise EvaluationError(
             f"{describe_value(left)} {symbol} {describe_value(right)} cannot be compared", "compare numbers, or words"
         )
 
-    def select(self, if_true: object, otherwise: object) -> object:
+    def select(self, if_true: Value, otherwise: Value) -> Value:
         """Return `here` if this value is true, else `otherwise`; both are numbers."""
         raise EvaluationError(f"{self.what} is neither true nor false", CONDITION_HELP)
 
-    def to_bool(self, host: object) -> bool:
+    def to_bool(self, host: Host | None) -> bool:
         """Return the truth value. What is built from it is valid for this value alone."""
         raise EvaluationError(f"{self.what} is neither true nor false", CONDITION_HELP)
 
-    def to_plain(self, host: object) -> object:
+    def to_plain(self, host: Host | None) -> Value:
         """Return the plain value to build with. What is built from it is valid for this value alone."""
         raise EvaluationError(f"a number belongs here, not {self.what}")
 
     def set_source_text(self, text: str) -> None:
         """Set the text of the value in the spec, for messages."""
 
-    def select_item(self, items: Sequence, host: object) -> object:
+    def select_item(self, items: Sequence, host: Host | None) -> Value:
         """Return the item of a plain list at this index."""
         raise EvaluationError(f"a list is indexed with a number, not {self.what}")
 
-    def items(self, host: object) -> Sequence:
+    def items(self, host: Host | None) -> Sequence:
         """Return the items that `*` unpacks."""
         raise EvaluationError(f"* takes a list, not {self.what}")
+
+
+@dataclass
+class LazyValue:
+    """A name's value, computed on first use; a name that depends on itself raises EvaluationError."""
+
+    compute: Callable[[], Value]
+    name: str
+    value: Value = MISSING
+    is_computing: bool = False
+
+    def get(self) -> Value:
+        if self.value is MISSING:
+            if self.is_computing:
+                raise EvaluationError(
+                    f"{self.name!r} is defined by itself", "give one of the values in the circle as a number"
+                )
+            self.is_computing = True
+            try:
+                value = self.compute()
+            finally:
+                self.is_computing = False
+            if value is UNKNOWN:  # reported already, and reported again at each further use
+                return value
+            self.value = value
+        return self.value
+
+
+class Dtype(Protocol):
+    """A dtype of torch, which this package does not import."""
+
+    @property
+    def is_floating_point(self) -> bool: ...
+
+
+Value: TypeAlias = (
+    "SpecValue | LazyValue | UnknownValue | MissingValue | Dtype | Callable | int | float | complex | str | slice"
+    " | EllipsisType | Sequence[Value] | Mapping[str, Value] | None"
+)
+"""The value of an expression of a spec."""
 
 
 class LazyList(tuple):  # noqa: SLOT001 - a tuple can have no slots for what it is made of
     """A list whose items can be used while its length is unknown; `materialize` fixes the length where it matters."""
 
-    def materialize(self, host: object) -> LazyList:
+    def materialize(self, host: Host | None) -> LazyList:
         """Return the list for the present length alone. host: the block being built."""
         raise NotImplementedError
 
@@ -122,7 +182,7 @@ class ShortRepr(Repr):
 SHORT_REPR = ShortRepr()
 
 
-def is_runtime_number(value: object) -> bool:
+def is_runtime_number(value: object) -> TypeGuard[SpecValue]:
     """Return whether a value is a number that is computed when the net runs."""
     return isinstance(value, SpecValue) and value.numeric
 
@@ -132,21 +192,21 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) or is_runtime_number(value)
 
 
-def find_runtime_number(value: object) -> SpecValue | None:
+def find_runtime_number(value: Value) -> SpecValue | None:
     """Return a runtime number in a value, in lists at any depth; None if there is none."""
     if isinstance(value, (list, tuple)):
         return next(filter(None, map(find_runtime_number, value)), None)
     return value if isinstance(value, SpecValue) and value.numeric else None
 
 
-def has_unknown(value: object) -> bool:
+def has_unknown(value: Value) -> bool:
     """Return whether UNKNOWN occurs anywhere in a value."""
     if isinstance(value, (list, tuple)):
         return any(has_unknown(v) for v in value)
     return value is UNKNOWN
 
 
-def apply_arithmetic(symbol: str, apply: Callable, left: object, right: object) -> object:
+def apply_arithmetic(symbol: str, apply: Callable, left: Value, right: Value) -> Value:
     """Return the result of an operation on plain values. Raise EvaluationError if it fails or is too large."""
     try:
         return check_size_limit(apply(left, right))
@@ -160,7 +220,7 @@ def apply_arithmetic(symbol: str, apply: Callable, left: object, right: object) 
         ) from None
 
 
-def apply_comparison(symbol: str, apply: Callable, left: object, right: object) -> bool:
+def apply_comparison(symbol: str, apply: Callable, left: Value, right: Value) -> bool:
     """Return the result of a comparison of plain values. Raise EvaluationError."""
     try:
         return bool(apply(left, right))
@@ -170,7 +230,7 @@ def apply_comparison(symbol: str, apply: Callable, left: object, right: object) 
         ) from None
 
 
-def call_number_function(name: str, function: Callable, args: Sequence, kwargs: Mapping) -> object:
+def call_number_function(name: str, function: Callable, args: Sequence, kwargs: Mapping) -> Value:
     """Return the result of a function of numbers. Raise EvaluationError with Python's message."""
     for value in (*args, *kwargs.values()):
         if isinstance(value, SpecValue):

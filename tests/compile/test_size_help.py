@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import archscope
-from archscope.compile import size_help
+from archscope.compile import built_net
 from archscope.errors import SizeError
 from tests.compile.written import example, net
 
@@ -56,7 +56,7 @@ def test_a_size_that_the_spec_accepts_has_help() -> None:
 
 
 def test_a_size_that_would_take_long_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(size_help, "MAX_DIMENSION", 8)
+    monkeypatch.setattr(built_net, "MAX_DIMENSION", 8)
     assert refusal(POSITIONS, (2, 9, 4)).help == ""
     assert "help" not in str(refusal(POSITIONS, (2, 9, 4)))
 

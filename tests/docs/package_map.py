@@ -18,7 +18,7 @@ MAP = re.compile(r"(<!-- map -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL
 
 
 def imported_packages() -> Mapping[str, frozenset[str]]:
-    """Return the packages and top-level modules that each one imports, without an import that goes up (for type checkers
+    """Return the packages and top-level modules that each one imports, without one that goes up (for type checkers
     only)."""
     found: dict[str, set[str]] = {source.package: set() for source in sources()}
     for source in sources():

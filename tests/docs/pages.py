@@ -159,7 +159,7 @@ def anchors(page: Path) -> set[str]:
 
 def lists() -> Mapping[str, Iterable[str]]:
     """The words of every generated list."""
-    from archscope.compile.torch_functions import language_dtypes, language_functions, language_methods
+    from archscope.compile.functions import language_dtypes, language_functions, language_methods
     from archscope.spec import standard_names
     from archscope.spec.bounded_math import NUMBER_FUNCTIONS
     from archscope.torch_layers.signatures import torch_layers

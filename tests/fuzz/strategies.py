@@ -49,7 +49,7 @@ def layer_names() -> tuple[str, ...]:
 @cache
 def function_names() -> tuple[str, ...]:
     """Every function of the language, those of plain numbers too."""
-    from archscope.compile.torch_functions import language_functions
+    from archscope.compile.functions import language_functions
     from archscope.spec.bounded_math import NUMBER_FUNCTIONS
 
     return tuple({**language_functions(), **NUMBER_FUNCTIONS})
@@ -58,7 +58,7 @@ def function_names() -> tuple[str, ...]:
 @cache
 def method_names() -> tuple[str, ...]:
     """Every method of a tensor."""
-    from archscope.compile.torch_functions import language_methods
+    from archscope.compile.functions import language_methods
 
     return tuple(language_methods())
 
@@ -66,7 +66,7 @@ def method_names() -> tuple[str, ...]:
 @cache
 def parameters(name: str) -> tuple[str, ...]:
     """What a layer or a function of Python calls its arguments; none where that cannot be asked."""
-    from archscope.compile.torch_functions import language_functions
+    from archscope.compile.functions import language_functions
     from archscope.torch_layers.signatures import constructor_signature, torch_layers
 
     try:

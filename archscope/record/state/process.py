@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import random
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from torch.utils import _python_dispatch as dispatch
 
 from archscope import devices
 from archscope.devices import GetSetPair, settings
+from archscope.gc_pause import gc_paused
 from archscope.record.state.objects import ObjectState, calls_intercepted, module_changes_watched, preserved_objects
 from archscope.record.state.restore_steps import run_steps
 
@@ -72,9 +72,6 @@ PROCESS_SETTINGS: tuple[GetSetPair, ...] = (
     (lambda: warnings.filters[:], set_warning_filters),
 )
 """Getters and setters of the process's settings."""
-
-analysis_lock = threading.RLock()
-"""The lock of the analysis that is running: process-wide state is changed, so there is one at a time."""
 
 device_context = torch._GLOBAL_DEVICE_CONTEXT
 """Contains torch's default device, a mode below all others."""
@@ -211,21 +208,6 @@ def autocast_depth() -> int:
     """Return the nesting depth of autocast."""
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting()
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Inside, Python's cyclic garbage collector is paused, which would scan all of torch again and again.
-
-    Another thread's analysis waits until this one is over.
-    """
-    with analysis_lock:
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            (gc.enable if collecting else gc.disable)()
 
 
 @contextmanager
