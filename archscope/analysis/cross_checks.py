@@ -13,11 +13,11 @@ from archscope.analysis.report_requests import with_request
 from archscope.analysis.run_options import Progress, RunOptions
 from archscope.analysis.spec_plans import compile_library
 from archscope.analysis.spec_runs import device_and_dtype, example_inputs, plan_title
+from archscope.counters.counter_runs import identity_call, run_counters, warm_up_torch
 from archscope.counters.differences import CrossCheck
 from archscope.counters.explain import cross_check as join_counts
 from archscope.counters.isolation import isolated
 from archscope.counters.model_call import ModelCall, time_work
-from archscope.counters.run import identity_call, run_counters, warm_up_torch
 from archscope.render import crosschecks
 from archscope.report import Report
 from archscope.spec import Library
