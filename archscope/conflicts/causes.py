@@ -314,6 +314,4 @@ def leftover_rows(change: AxisChange) -> int:
     steps."""
     window = window_of(change.row)
     size = next((before for axis, before, _ in change.axes if before is not None and axis > 1), None)
-    if window is None or window.transposed or size is None:
-        return 0
-    return (size + 2 * window.padding[-1] - window.effective_kernel(window.axes - 1)) % window.stride[-1]
+    return window.leftover(size, window.axes - 1) if window is not None and size is not None else 0

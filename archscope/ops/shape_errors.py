@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from archscope.ops.windows import Window, is_kernel_too_large, per_axis
+from archscope.ops.windows import Window, is_kernel_too_large, largest_pool_padding, per_axis
 from archscope.trace import Shape, WrongArgument
 
 
@@ -312,14 +312,15 @@ def check_pool(call: ShapeCall) -> ShapeProblem | None:
     names = (*POOL_PARAMETERS[:3], "ceil_mode") if average else POOL_PARAMETERS
     values = dict(zip(names, call.args[1:], strict=False)) | dict(call.kwargs)
     kernel, padding = (per_axis(values.get(name, 0), spatial) for name in ("kernel_size", "padding"))
-    half = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
+    half = tuple(min(p, largest_pool_padding(k)) for p, k in zip(padding, kernel, strict=True))
     values |= {"stride": values.get("stride") or kernel, "padding": half}
     bare = average and spatial == 3  # torch requires an input of the kernel's size there, without padding
     least = tuple(max(n, k * bare) for n, k in zip(shape[-spatial:], kernel, strict=True))
     meant = (*shape[:-spatial], *conv_output_sizes(least, kernel, values, transposed=False))
     if half != padding:
         fact = f"{call.name}: a padding of {max(padding)} is more than half of the kernel, {min(kernel)}"
-        return ShapeProblem("layer", (), meant, fact, WrongArgument("padding", max(padding), min(kernel) // 2))
+        wrong = WrongArgument("padding", max(padding), largest_pool_padding(min(kernel)))
+        return ShapeProblem("layer", (), meant, fact, wrong)
     return check_kernel_fits(call.name, shape, kernel, values | {"padding": 0} if bare else values, meant)
 
 
