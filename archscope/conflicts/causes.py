@@ -24,6 +24,7 @@ from archscope.conflicts.axis_history import AxisChange
 from archscope.conflicts.axis_names import MERGED_SEPARATOR, SPATIAL_LETTERS, position_axes
 from archscope.conflicts.size_model import RESAMPLING_OPS
 from archscope.conflicts.view_factors import find_view_factors
+from archscope.ops.shape_errors import is_reordered
 from archscope.ops.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 
@@ -277,11 +278,6 @@ def is_layout_conflict(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
     if mismatch.kind == "product" and len(shapes[0]) > 1 and shapes[0][-1] == shapes[1][-1]:
         return True
     return is_reordered(shapes)
-
-
-def is_reordered(shapes: Sequence[Shape]) -> bool:
-    """Return whether the shapes have the same sizes in another order."""
-    return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1
 
 
 def resizes_image(change: AxisChange) -> bool:

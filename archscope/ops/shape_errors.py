@@ -110,12 +110,12 @@ def intended_sum_shape(shapes: Sequence[Shape]) -> Shape:
     input.
     """
     first, last = tuple(shapes[0]), tuple(shapes[-1])
-    return last if is_reordered(first, last) else first
+    return last if is_reordered([first, last]) else first
 
 
-def is_reordered(first: Shape, second: Shape) -> bool:
-    """Return whether two shapes have the same sizes in another order."""
-    return tuple(first) != tuple(second) and sorted(first) == sorted(second)
+def is_reordered(shapes: Sequence[Shape]) -> bool:
+    """Return whether the shapes have the same sizes in another order."""
+    return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1
 
 
 def mismatch_text(shapes: Sequence[Shape], sign: str = "and") -> str:
