@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archscope.compile.block_use import CHECKED_FIRST
-from archscope.ops.shape_errors import SHAPE_CHECKS, Dims, ShapeProblem, find_shape_problem
+from archscope.ops.shape_errors import SHAPE_CHECKS, Dims, ShapeProblem, find_shape_problem, is_reordered
 from archscope.record.op_call import as_dims
 from archscope.trace import WrongArgument
 from tests.record.runs import recorded
@@ -459,3 +459,9 @@ def test_the_recorder_goes_on_with_the_intended_shape() -> None:
         ("view", (2, 7)),
         ("product", (2, 5)),
     ]
+
+
+def test_reordered() -> None:
+    assert is_reordered([(1, 2, 3), (1, 3, 2)])
+    assert not is_reordered([(1, 2, 3), (1, 2, 3)])
+    assert not is_reordered([(1, 2, 3), (1, 2, 4)])

@@ -15,7 +15,7 @@ from torch import nn
 from archscope.compile.call_limits import MAX_NUMEL
 from archscope.ops import constructor_checks
 from archscope.ops.constructor_checks import count_problems
-from archscope.ops.windows import effective_kernel, is_kernel_too_large
+from archscope.ops.windows import effective_kernel, is_kernel_too_large, largest_pool_padding, per_axis
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import describe_value
 from archscope.trace import LayerConflict, WrongArgument
@@ -59,7 +59,7 @@ def check_window_fits(layer: str, arguments: Mapping[str, Any], tensor: torch.Te
         return
     sizes = tuple(tensor.shape[2:])
     kernel, padding, dilation = _window_arguments(arguments, len(sizes))
-    if kernel is None or padding is None or dilation is None:
+    if not (kernel and padding and dilation):
         return
     for size, k, p, d in zip(sizes, kernel, padding, dilation, strict=True):
         if is_kernel_too_large(size, k, p, d):
@@ -78,7 +78,7 @@ def nearest_valid_shape(
     if layer not in WINDOW_LAYERS:
         return shape
     kernel, padding, dilation = _window_arguments(arguments, len(shape) - 2)
-    if kernel is None or padding is None or dilation is None:
+    if not (kernel and padding and dilation):
         return ()
     ends = zip(shape[2:], kernel, padding, dilation, strict=True)
     meant = (*shape[:2], *(max(size, effective_kernel(k, d) - 2 * p) for size, k, p, d in ends))
@@ -95,26 +95,18 @@ def divisor_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[Laye
 def padding_conflicts(layer: str, arguments: Mapping[str, Any]) -> Iterator[LayerConflict]:
     """Yield a conflict for a pool whose padding is more than half of its kernel, which torch refuses."""
     kernel, padding = (
-        _per_axis(arguments.get(name, default), 1) for name, default in (("kernel_size", 1), ("padding", 0))
+        per_axis(arguments.get(name, default), 1) for name, default in (("kernel_size", 1), ("padding", 0))
     )
-    if "Pool" in layer and kernel and padding and padding[0] > kernel[0] // 2:
+    if "Pool" in layer and kernel and padding and padding[0] > (most := largest_pool_padding(kernel[0])):
         fact = f"{layer}: a padding of {padding[0]} is more than half of the kernel, {kernel[0]}"
-        says = WrongArgument("padding", padding[0], kernel[0] // 2)
-        yield LayerConflict(fact, f"a padding of at most {kernel[0] // 2}", says)
+        says = WrongArgument("padding", padding[0], most)
+        yield LayerConflict(fact, f"a padding of at most {most}", says)
 
 
-def _window_arguments(arguments: Mapping[str, Any], count: int) -> list[tuple[int, ...] | None]:
-    """Return kernel, padding and dilation for each spatial axis."""
+def _window_arguments(arguments: Mapping[str, Any], count: int) -> list[tuple[int, ...]]:
+    """Return kernel, padding and dilation for each spatial axis; () for other values (`same`)."""
     defaults = (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-    return [_per_axis(arguments.get(name, default), count) for name, default in defaults]
-
-
-def _per_axis(value: Any, count: int) -> tuple[int, ...] | None:
-    """Return one integer per spatial axis; None for other values (`same`)."""
-    if isinstance(value, int):
-        return (value,) * count
-    whole = isinstance(value, tuple) and len(value) == count and all(isinstance(v, int) for v in value)
-    return value if whole else None
+    return [per_axis(arguments.get(name, default), count) for name, default in defaults]
 
 
 def check_layer_dim(layer: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[torch.Tensor, ...]) -> None:

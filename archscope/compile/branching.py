@@ -19,7 +19,7 @@ from archscope.compile.loops import evaluate_turns
 from archscope.compile.runtime_numbers import RuntimeNumber
 from archscope.compile.scope import Scope
 from archscope.errors import Problem, Span
-from archscope.ops.shape_errors import intended_sum_shape
+from archscope.ops.shape_errors import compare_shapes, intended_sum_shape
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_types import Join, Residual
 from archscope.spec.spec_values import UNKNOWN, SpecValue, Value, describe_value, has_unknown
@@ -110,7 +110,7 @@ def _strict_sum(
     """Return a sum of equal shapes. Unequal ones are a problem or left to the recorder, with the first value as
     result."""
     tensors = _require_tensors(what, values)
-    if len({tuple(t.meta.shape) for t in tensors.values()}) == 1:
+    if compare_shapes([tuple(t.meta.shape) for t in tensors.values()], "add", strict=True) is None:
         return _add_step_nodes(compiler, site, lambda: _equal_sum(compiler, what, function, list(tensors.values())))
     first = next(iter(tensors.values()))
     shapes = ", ".join(f"{name} {tuple(t.meta.shape)}" for name, t in tensors.items())

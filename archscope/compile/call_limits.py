@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 import torch
 
 from archscope.compile.graph_tensor import flatten_tensors
+from archscope.ops.windows import effective_kernel
 from archscope.spec.bounded_math import EvaluationError
 from archscope.spec.spec_values import describe_value
 
@@ -268,7 +269,7 @@ def _check_window_span(name: str, arguments: Mapping[str, Any]) -> None:
     kernel, dilation = (_int_list(arguments.get(argument)) for argument in ("kernel_size", "dilation"))
     for place, size in enumerate(kernel):
         apart = dilation[min(place, len(dilation) - 1)] if dilation else 1
-        if (reach := apart * (size - 1) + 1) > MAX_POSITIONS:
+        if (reach := effective_kernel(size, apart)) > MAX_POSITIONS:
             fact = f"{name}: a window over {reach:,} positions; at most {MAX_POSITIONS:,} are allowed"
             raise EvaluationError(fact, "a smaller kernel or dilation")
 

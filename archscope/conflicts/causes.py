@@ -24,6 +24,7 @@ from archscope.conflicts.axis_history import AxisChange
 from archscope.conflicts.axis_names import MERGED_SEPARATOR, SPATIAL_LETTERS, position_axes
 from archscope.conflicts.size_model import RESAMPLING_OPS
 from archscope.conflicts.view_factors import find_view_factors
+from archscope.ops.shape_errors import is_reordered
 from archscope.ops.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 
@@ -279,11 +280,6 @@ def is_layout_conflict(mismatch: Mismatch, shapes: Sequence[Shape]) -> bool:
     return is_reordered(shapes)
 
 
-def is_reordered(shapes: Sequence[Shape]) -> bool:
-    """Return whether the shapes have the same sizes in another order."""
-    return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1
-
-
 def resizes_image(change: AxisChange) -> bool:
     """Return whether a step resizes an image: a convolution, a pool, an interpolation."""
     return "conv" in change.row.short_name or "pool" in change.row.short_name or change.row.short_name in RESAMPLING_OPS
@@ -314,6 +310,4 @@ def leftover_rows(change: AxisChange) -> int:
     steps."""
     window = window_of(change.row)
     size = next((before for axis, before, _ in change.axes if before is not None and axis > 1), None)
-    if window is None or window.transposed or size is None:
-        return 0
-    return (size + 2 * window.padding[-1] - window.effective_kernel(window.axes - 1)) % window.stride[-1]
+    return window.leftover(size, window.axes - 1) if window is not None and size is not None else 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from archscope.conflicts.axis_history import AxisHistory
 from archscope.conflicts.operand_relations import find_table_operand
 from archscope.ops.axis_map import CONCAT_OPS
+from archscope.ops.shape_errors import concat_shape, differing_axes, differing_other_axes
 from archscope.trace import Mismatch, Operand, Row
 from archscope.trace_index import TraceIndex
 
@@ -48,8 +49,7 @@ def concat_dim_before(mismatch: Mismatch, index: TraceIndex) -> int | None:
     dim_now = row.get("dim", 0) if row is not None else 0
     if rank < 2 or not isinstance(dim_now, int) or {len(shape) for shape in shapes} != {rank} or dim_now % rank == dim:
         return None
-    others = {shape[:dim] + shape[dim + 1 :] for shape in shapes}
-    return dim if len(others) == 1 and sum(shape[dim] for shape in shapes) == declared else None
+    return dim if not differing_other_axes(shapes, dim) and concat_shape(shapes, dim)[dim] == declared else None
 
 
 def concat_dim_beside(mismatch: Mismatch, history: AxisHistory, names: Sequence[str], *, apart: bool) -> int | None:
@@ -63,8 +63,7 @@ def concat_dim_beside(mismatch: Mismatch, history: AxisHistory, names: Sequence[
         return None
     shapes = [operand.value.shape for operand in mismatch.operands]
     (axis,) = mismatch.axes
-    differs = [dim for dim, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
-    if differs != [axis]:
+    if differing_axes(*shapes, strict=True) != (axis,):
         return None
     tokens = apart and axis < len(names) and names[axis] == "T"
     return axis if tokens or find_table_operand(mismatch, mismatch.operands, history) is not None else None

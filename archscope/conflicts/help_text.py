@@ -24,7 +24,7 @@ from archscope.conflicts.sizes_json import conflict_view_factors
 from archscope.conflicts.uneven_windows import UnevenWindow, first_uneven_window
 from archscope.conflicts.view_factors import ViewFactors, nearest_multiples, product_text
 from archscope.ops.constructor_checks import nearest_divisors
-from archscope.ops.windows import Window, stride_between, window_of
+from archscope.ops.windows import stride_between, window_of
 from archscope.trace import SizeCondition
 
 DIRECTION_WORDS = {"H": "high", "W": "wide", "D": "deep", "L": "long", "T": "long"}
@@ -152,7 +152,8 @@ def kernel_help(diagnosis: Diagnosis) -> str:
     """Return the help for a window larger than its input: the least input that fits, the largest kernel."""
     fit, row, rows = diagnosis.fit, diagnosis.mismatch.row, diagnosis.index.trace.rows
     window = window_of(rows[row]) if 0 <= row < len(rows) else None
-    image = largest_kernel(window, diagnosis.shapes[0]) if window is not None else ()
+    sizes = diagnosis.shapes[0][-window.axes :] if window is not None else ()
+    image = [window.largest_kernel(size, axis) for axis, size in enumerate(sizes)] if window is not None else []
     needed = window.stride if window is not None and norm_refused_operand(diagnosis.index.trace) is not None else ()
     kernel_sizes = [size - step for size, step in zip(image, needed or (0,) * len(image), strict=True)]
     largest = (
@@ -162,12 +163,6 @@ def kernel_help(diagnosis: Diagnosis) -> str:
     )
     larger = f"{format_input_size(fit, least='at least ')}, or " if fit is not None else ""
     return f"{larger}{largest}, more padding, or less pooling before it"
-
-
-def largest_kernel(window: Window, shape: Sequence[int]) -> list[int]:
-    """Return the largest kernel that fits an input of a shape with the padding and the dilation of a window."""
-    ends = zip(shape[-window.axes :], window.padding, window.dilation, strict=True)
-    return [(size + 2 * padding - 1) // dilation + 1 for size, padding, dilation in ends]
 
 
 def view_help(diagnosis: Diagnosis, factors: ViewFactors) -> str:

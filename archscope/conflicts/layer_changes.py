@@ -28,7 +28,7 @@ from archscope.conflicts.declared_arguments import (
 from archscope.conflicts.diagnosis import Diagnosis, own_axes
 from archscope.conflicts.operand_relations import centred_arguments
 from archscope.conflicts.size_model import RESAMPLING_OPS
-from archscope.ops.windows import Window, window_of
+from archscope.ops.windows import Window, largest_pool_padding, window_of
 from archscope.spec.tensor_calls import PERMUTE_FUNCTIONS, RESHAPE_FUNCTIONS
 from archscope.trace import Failure, Mismatch, Row, Shape, Trace
 
@@ -302,7 +302,7 @@ def window_with_argument(row: Row, window: Window, name: str, values: tuple[int,
     if pool and name == "kernel_size" and any(k < s for k, s in zip(values, window.stride, strict=True)):
         return None  # it would skip pixels
     trial: Window = replace(window, **{changed: values})  # type: ignore[arg-type]  # these fields are tuples
-    wide = any(2 * p > k for p, k in zip(trial.padding, trial.kernel, strict=True))
+    wide = any(p > largest_pool_padding(k) for p, k in zip(trial.padding, trial.kernel, strict=True))
     return trial if trial.is_accepted and not (pool and wide) else None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archscope.errors import did_you_mean
+from archscope.ops.windows import effective_kernel
 
 OMIT_ARGUMENT = object()
 """Stands for the value of an argument that should be left out."""
@@ -170,10 +171,12 @@ def _padding_problems(layer: str, arguments: Mapping[str, Any]) -> Iterator[Argu
     sizes = kernel if isinstance(kernel, (tuple, list)) else (kernel,)
     dilation = arguments.get("dilation", 1)
     apart = dilation if isinstance(dilation, (tuple, list)) else (dilation,) * len(sizes)
-    if not all(map(is_count, (*sizes, *apart))) or any(d * (k - 1) % 2 for k, d in zip(sizes, apart, strict=False)):
+    whole = all(map(is_count, (*sizes, *apart)))
+    spans = [effective_kernel(k, d) for k, d in zip(sizes, apart, strict=False)] if whole else []
+    if not whole or any(span % 2 == 0 for span in spans):
         yield ArgumentProblem("padding", fact, "give padding as numbers", 0)
         return
-    found = tuple(d * (k - 1) // 2 for k, d in zip(sizes, apart, strict=False))
+    found = tuple(span // 2 for span in spans)
     padding = found[0] if len(set(found)) == 1 else found
     yield ArgumentProblem("padding", fact, f"padding={padding} gives an image of size/stride, rounded up", padding)
 

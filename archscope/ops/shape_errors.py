@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from archscope.ops.windows import Window, is_kernel_too_large, per_axis
+from archscope.ops.windows import Window, is_kernel_too_large, largest_pool_padding, per_axis
 from archscope.trace import Shape, WrongArgument
 
 
@@ -110,12 +110,12 @@ def intended_sum_shape(shapes: Sequence[Shape]) -> Shape:
     input.
     """
     first, last = tuple(shapes[0]), tuple(shapes[-1])
-    return last if is_reordered(first, last) else first
+    return last if is_reordered([first, last]) else first
 
 
-def is_reordered(first: Shape, second: Shape) -> bool:
-    """Return whether two shapes have the same sizes in another order."""
-    return tuple(first) != tuple(second) and sorted(first) == sorted(second)
+def is_reordered(shapes: Sequence[Shape]) -> bool:
+    """Return whether the shapes have the same sizes in another order."""
+    return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1
 
 
 def mismatch_text(shapes: Sequence[Shape], sign: str = "and") -> str:
@@ -312,14 +312,15 @@ def check_pool(call: ShapeCall) -> ShapeProblem | None:
     names = (*POOL_PARAMETERS[:3], "ceil_mode") if average else POOL_PARAMETERS
     values = dict(zip(names, call.args[1:], strict=False)) | dict(call.kwargs)
     kernel, padding = (per_axis(values.get(name, 0), spatial) for name in ("kernel_size", "padding"))
-    half = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
+    half = tuple(min(p, largest_pool_padding(k)) for p, k in zip(padding, kernel, strict=True))
     values |= {"stride": values.get("stride") or kernel, "padding": half}
     bare = average and spatial == 3  # torch requires an input of the kernel's size there, without padding
     least = tuple(max(n, k * bare) for n, k in zip(shape[-spatial:], kernel, strict=True))
     meant = (*shape[:-spatial], *conv_output_sizes(least, kernel, values, transposed=False))
     if half != padding:
         fact = f"{call.name}: a padding of {max(padding)} is more than half of the kernel, {min(kernel)}"
-        return ShapeProblem("layer", (), meant, fact, WrongArgument("padding", max(padding), min(kernel) // 2))
+        wrong = WrongArgument("padding", max(padding), largest_pool_padding(min(kernel)))
+        return ShapeProblem("layer", (), meant, fact, wrong)
     return check_kernel_fits(call.name, shape, kernel, values | {"padding": 0} if bare else values, meant)
 
 

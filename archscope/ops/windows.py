@@ -49,6 +49,11 @@ def is_kernel_too_large(size: int, kernel: int, padding: int, dilation: int) -> 
     return size + 2 * padding < effective_kernel(kernel, dilation)
 
 
+def largest_pool_padding(kernel: int) -> int:
+    """Return the largest padding that torch accepts for a pooling."""
+    return kernel // 2
+
+
 @dataclass(frozen=True)
 class Window:
     """Kernel, stride, padding and dilation along each spatial axis.
@@ -87,6 +92,16 @@ class Window:
             return transposed_output_size(n, *numbers, self.extra[axis])
         return window_output_size(n, *numbers, extra=self.extra[axis], ceil=self.ceil)
 
+    def largest_kernel(self, n: int, axis: int) -> int:
+        """Return the largest kernel that fits an input of length n with this padding and dilation."""
+        return (n + 2 * self.padding[axis] - 1) // self.dilation[axis] + 1
+
+    def leftover(self, n: int, axis: int) -> int:
+        """Return the number of positions at the end of the padded input that the last window does not reach; 0 for a
+        transposed convolution."""
+        slack = n + 2 * self.padding[axis] - self.effective_kernel(axis)
+        return 0 if self.transposed else slack % self.stride[axis]
+
 
 def window_of(row: Row) -> Window | None:
     """Return the window of a convolution's or a pooling's row; None for every other row."""
@@ -102,7 +117,7 @@ def window_of(row: Row) -> Window | None:
     sides = per_axis(row.get("padding"), axes) or (0,) * axes
     extra = per_axis(row.get("output_padding"), axes) or (0,) * axes
     if row.get("padding") == "same":
-        spare = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        spare = [effective_kernel(k, d) - 1 for k, d in zip(kernel, dilation, strict=True)]
         sides, extra = tuple(n // 2 for n in spare), tuple(n % 2 for n in spare)
     if min(*kernel, *stride, *dilation) < 1:
         return None  # torch rejects it

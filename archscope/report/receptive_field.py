@@ -15,7 +15,7 @@ from math import ceil, gcd, prod
 
 from archscope.ops.axis_map import axis_map, identity_axes, index_steps
 from archscope.ops.shape_errors import can_broadcast_to
-from archscope.ops.windows import Window, axis_windows, per_axis, window_and_axes
+from archscope.ops.windows import Window, axis_windows, effective_kernel, per_axis, window_and_axes
 from archscope.report.receptive_extent import (
     ReceptiveExtent,
     ReceptiveField,
@@ -145,7 +145,7 @@ def unfold_field(seen: ReceptiveRow) -> ReceptiveField:
     if len(seen.shape) != 4 or "Tensor" in seen.row.function:
         return unknown_field(seen)
     kernel, stride, dilation = (per_axis(seen.row.get(name, 1), 2) for name in ("kernel_size", "stride", "dilation"))
-    moves = {2 + i: ((kernel[i] - 1) * dilation[i], Fraction(stride[i])) for i in range(2)}
+    moves = {2 + i: (effective_kernel(kernel[i], dilation[i]) - 1, Fraction(stride[i])) for i in range(2)}
     return move_axes(tuple(shift_extent(extent, moves) for extent in seen.field), {2: [2], 3: [2]}, seen.out)
 
 

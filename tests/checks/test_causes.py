@@ -16,7 +16,6 @@ from archscope.conflicts.causes import (
     ConflictFacts,
     classify_cause,
     fits_another_image,
-    is_reordered,
     leftover_rows,
     window_stride,
 )
@@ -180,12 +179,6 @@ def test_a_window_rounds_where_its_stride_does_not_divide(size: int) -> None:
     assert leftover_rows(change("conv2d", size, stride=(3, 3), padding=(1, 1))) == (size + 1) % 3
     assert leftover_rows(change("conv2d", size, stride=(1, 1))) == 0
     assert leftover_rows(change("interpolate", size)) == 0
-
-
-def test_reordered() -> None:
-    assert is_reordered([(1, 2, 3), (1, 3, 2)])
-    assert not is_reordered([(1, 2, 3), (1, 2, 3)])
-    assert not is_reordered([(1, 2, 3), (1, 2, 4)])
 
 
 @pytest.mark.parametrize("side", range(1, 9))

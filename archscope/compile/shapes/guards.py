@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from archscope.ops.windows import per_axis
+
 
 class NoRule(Exception):  # noqa: N818  (an answer, not an error)
     """Raised by a rule for a case that it does not cover; torch runs it on meta then."""
@@ -51,11 +53,9 @@ def guard_default_dtype(*tensors: Tensor) -> None:
 
 
 def int_tuple(value: object, count: int) -> tuple[int, ...]:
-    """Return `3` or `(3, 3)` as a tuple of `count` integers."""
-    if is_int(value):
-        return (value,) * count  # type: ignore[return-value]
-    guard(isinstance(value, tuple | list) and len(value) == count and all(map(is_int, value)))
-    return tuple(value)  # type: ignore[arg-type]
+    """Return `3` or `(3, 3)` as a tuple of `count` integers. Raises NoRule for tuples of another length."""
+    guard(is_int(value) or (isinstance(value, tuple | list) and len(value) == count and all(map(is_int, value))))
+    return per_axis(value, count)
 
 
 def axis_index(dim: object, rank: int) -> int:

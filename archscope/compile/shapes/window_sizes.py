@@ -11,7 +11,7 @@ from functools import partial
 
 from archscope.compile.shapes.guards import NoRule, axis_index, guard, int_tuple, is_finite_number, is_int
 from archscope.ops.shape_errors import concat_shape, differing_other_axes
-from archscope.ops.windows import transposed_output_size, window_output_size
+from archscope.ops.windows import largest_pool_padding, transposed_output_size, window_output_size
 
 Shape = tuple[int, ...]
 _MODE_RANKS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
@@ -52,7 +52,7 @@ def pool_sizes(sizes: Shape, kernel: object, stride: object, padding: object, di
     stride = kernel if stride is None else int_tuple(stride, count)
     padding, dilation = int_tuple(padding, count), int_tuple(dilation, count)
     guard(min(kernel) > 0 and min(stride) > 0 and min(dilation) > 0 and min(padding) >= 0 and isinstance(ceil, bool))
-    guard(all(2 * p <= k for p, k in zip(padding, kernel, strict=True)))
+    guard(all(p <= largest_pool_padding(k) for p, k in zip(padding, kernel, strict=True)))
     out = tuple(map(partial(window_output_size, ceil=ceil is True), sizes, kernel, stride, padding, dilation))
     guard(min(out) > 0)
     return out
