@@ -7,9 +7,8 @@ Conv2d of float32, given float16       → input=(1, 3, 32, 32)
 from __future__ import annotations
 
 from archscope.conflicts.refused_calls import explain_refusal
+from archscope.ops.dtypes import FLOAT_DTYPE_NAMES
 from archscope.trace import Operand, Trace
-
-FLOAT_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def input_dtype_help(trace: Trace, *, made: bool, live: bool) -> str:
@@ -26,7 +25,7 @@ def input_dtype_help(trace: Trace, *, made: bool, live: bool) -> str:
         return ""
     if not made:
         return "" if refusal.rows else f"{given.source}.to(torch.{refusal.wanted})"
-    if refusal.wanted in FLOAT_DTYPES:
+    if refusal.wanted in FLOAT_DTYPE_NAMES:
         return float_dtype_help(trace, given, refusal.wanted, live=live)
     bounds = f", (0, {refusal.rows})" if refusal.rows else ""
     value = f'("{refusal.wanted}", {given.value.shape}{bounds})'
@@ -39,7 +38,7 @@ def float_dtype_help(trace: Trace, given: Operand, wanted: str, *, live: bool) -
     """Return the help to give the input in the dtype of the weights, or the weights in that of the input."""
     alone = f"input={given.value.shape}" if len(trace.inputs) == 1 else f"{given.source} as its sizes alone"
     options = [f"{alone} is made in {wanted}"] if trace.dtype == wanted else []
-    if given.value.dtype in FLOAT_DTYPES:
+    if given.value.dtype in FLOAT_DTYPE_NAMES:
         own = f"model.to(torch.{given.value.dtype})" if live else f'dtype="{given.value.dtype}"'
         options.append(f"{own} converts the weights")
     return ", or ".join(options)
