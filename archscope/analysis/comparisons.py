@@ -7,7 +7,7 @@ from typing import Any
 
 from archscope.comparison import Comparison, compare_reports
 from archscope.errors import ForwardError
-from archscope.render import notebook_views
+from archscope.render import comparisons
 from archscope.report import Report
 from archscope.spec.target_names import list_variants, split_target
 
@@ -22,7 +22,7 @@ def compare_targets(wanted: Sequence[Any], summarize: Summarize, against: str | 
     named = [pair for target in wanted for pair in named_targets(target)]
     reports = [report_so_far(target, summarize) for _, target in named]
     names = [name for name, _ in named]
-    return compare_reports(reports, views=notebook_views.COMPARISON_VIEWS, names=names, against=against)
+    return compare_reports(reports, views=comparisons.COMPARISON_VIEWS, names=names, against=against)
 
 
 def named_targets(target: Any) -> Iterator[tuple[str, Any]]:

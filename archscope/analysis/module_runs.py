@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archscope import targets
-from archscope.analysis.given_inputs import GivenInputs
-from archscope.analysis.input_help import input_dtype_help
 from archscope.analysis.report_requests import with_request
-from archscope.analysis.run_options import RunOptions
-from archscope.analysis.run_reports import priced_report, report_of_run
+from archscope.analysis.run_options import GivenInputs, RunOptions
+from archscope.analysis.run_reports import is_broken, priced_report, report_of_run
 from archscope.errors import ForwardError
 from archscope.gc_pause import gc_paused
 from archscope.record import Recording, record_module
@@ -77,8 +75,11 @@ def summarize_call(call: PreparedCall, *, train: bool, backward: bool = False, *
         if recording.error
         else ""
     )
-    forward_help = forward_help or input_dtype_help(noted, made=call.is_made_of_shapes, live=target_module.live)
-    first_help = batch_help(call, noted, train=train) if call.given.is_one_shape else ""
+    if noted.failure is not None and not forward_help:
+        from archscope.analysis.input_help import input_dtype_help  # most runs load no diagnosis
+
+        forward_help = input_dtype_help(noted, made=call.is_made_of_shapes, live=target_module.live)
+    first_help = batch_help(call, noted, train=train) if is_broken(noted) and call.given.is_one_shape else ""
     return report_of_run(
         replace(recording, trace=noted), target_module.title, warnings, forward_help=forward_help, first_help=first_help
     )
@@ -108,12 +109,11 @@ def batch_help(call: PreparedCall, trace: Trace, *, train: bool) -> str:
     else "".
     """
     (given,) = trace.inputs or (None,)
-    broken = trace.failure is not None or trace.mismatches
-    if not broken or given is None or len(given.value.shape) != 1 or not given.value.dtype.startswith("int"):
+    if given is None or len(given.value.shape) != 1 or not given.value.dtype.startswith("int"):
         return ""
     whole = targets.add_batch_axis((call.args, call.kwargs))
     after = record_call(call.target_module, *whole, train=train).trace
-    if after.failure is not None or after.mismatches:
+    if is_broken(after):
         return ""
     size = given.value.shape[0]
     return f'input=("{given.value.dtype}", (1, {size})) runs: the batch stands before the {size} numbers'

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from archscope.analysis.given_inputs import as_shapes
-from archscope.analysis.run_options import RunOptions
+from archscope.analysis.run_options import RunOptions, as_shapes
 from archscope.errors import UsageError
 from archscope.plain_files import read_plain_file
 from archscope.report import Report, make_request

@@ -1,4 +1,4 @@
-"""A recorded run → Report, with the findings of the run: conflicts, unmet expectations, warnings."""
+"""A recorded run → Report: its costs, and the findings of a run that breaks or that a spec has expectations of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from archscope.analysis.cost_registry import COST_REGISTRY
-from archscope.analysis.out_of_memory import refuse_out_of_memory
-from archscope.checks import unmet_expectations
-from archscope.conflicts.expected_shapes import with_expectation_steps
-from archscope.conflicts.messages import find_conflicts
-from archscope.conflicts.refused_calls import explain_refusal
-from archscope.errors import ForwardError, Problem, Span
 from archscope.record import Recording
 from archscope.render import notebook_views
 from archscope.report import Finding, Report, build_report
@@ -39,22 +33,18 @@ def report_of_run(
     first conflict.
     """
     report = priced_report(recording.trace, title)
-    found = tuple(
-        replace(f, help=forward_help or f.help) if f.rule == "forward" else f for f in find_conflicts(report.index)
-    )
-    if found and first_help:
-        found = (replace(found[0], help=first_help), *found[1:])
+    if not is_broken(recording.trace) and not expected:
+        return replace(report, findings=tuple(warnings))
+    from archscope.analysis import run_findings  # most runs load no diagnosis
+
+    found = run_findings.conflict_findings(report.index, forward_help=forward_help, first_help=first_help)
     if recording.trace.failure is not None:
-        refuse_out_of_memory(recording.error, recording.trace.device, recording.trace.target)
-        failure = recording.trace.failure
-        where = failure.site.place
-        what = "the backward pass" if failure.backward else failure.function
-        refused = explain_refusal(recording.trace)
-        fact = f"{what}: {failure.message}" if what else failure.message
-        fact = refused.fact if refused is not None and refused.wanted else fact
-        problem = Problem(where or Span(recording.trace.target, 0, 0), fact, first_help or forward_help)
-        raise ForwardError(problem, replace(report, findings=(*found, *warnings))) from recording.error
-    missed = (
-        with_expectation_steps(finding, report.index, expected) for finding in unmet_expectations(expected, report)
-    )
+        help = first_help or forward_help
+        raise run_findings.failure_error(recording, replace(report, findings=(*found, *warnings)), help)
+    missed = run_findings.expectation_findings(expected, report)
     return replace(report, findings=(*found, *missed, *warnings))
+
+
+def is_broken(trace: Trace) -> bool:
+    """Return whether operands did not fit, or an exception ended the run."""
+    return trace.failure is not None or bool(trace.mismatches)

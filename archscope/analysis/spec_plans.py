@@ -8,8 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from archscope import units
-from archscope.analysis.given_inputs import as_shapes
-from archscope.analysis.run_options import RunOptions
+from archscope.analysis.run_options import RunOptions, as_shapes
 from archscope.compile import InputOverride, Plan, compile_net, params_from_inputs
 from archscope.errors import UsageError
 from archscope.spec import Library

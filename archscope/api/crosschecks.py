@@ -52,12 +52,10 @@ def cross_check(
         progress=progress,
     )
     parts = split_target(target)
-    if parts is None:
-        from archscope.analysis.module_cross_checks import cross_check_module
+    library = None
+    if parts is not None:
+        options.refuse_call_arguments()
+        library = load_target(parts[0])
+    from archscope.analysis.cross_checks import cross_check_module, cross_check_spec
 
-        return cross_check_module(target, options)
-    options.refuse_call_arguments()
-    library = load_target(parts[0])
-    from archscope.analysis.spec_cross_checks import cross_check_spec
-
-    return cross_check_spec(library, target, options)
+    return cross_check_module(target, options) if library is None else cross_check_spec(library, target, options)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.analysis.run_options import Progress, RunOptions
 from archscope.analysis.timing_options import ShareProgress, TimingOptions
-from archscope.api.keyword_checks import merge_inputs, validate_keywords
-from archscope.api.option_parsing import parse_option
+from archscope.api.keyword_checks import merge_inputs, parse_option, validate_keywords
 from archscope.errors import UsageError
 from archscope.spec.target_names import load_target, split_target
 

@@ -6,7 +6,7 @@ The rules of lint functions are declared where they are found (`checks/lint/`), 
 from __future__ import annotations
 
 from archscope.checks.lint import LINT_RULES
-from archscope.checks.rule import Rule
+from archscope.checks.lint.lint_rule import Rule
 
 FAMILY_ORDER = ("spec", "conflict", "expectation", "budget", "lint")
 """The families of rules, in the order of the documentation."""

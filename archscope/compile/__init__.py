@@ -16,7 +16,7 @@ compile_net(library, variant) → Plan
   shapes            output shapes by rule, without running anything; functions without a rule run on meta
   expect_entries    `expect:` as checks
 
-build(plan) → Net, an nn.Module with a submodule for each use of a block: assemble
+build(plan) → Net, an nn.Module with a submodule for each use of a block: net_building
   forward_writer    a graph as Python code
   built_net         the classes made from it, their run-time checks, and the help if a net is run at another size
 
@@ -25,10 +25,10 @@ build_distinct_net(plan) → each distinct block once, for the cost of a net: di
 place_plan(plan) → layers on a device, run step by step: interpreter
 """
 
-from archscope.compile.assemble import build
 from archscope.compile.distinct_net import DistinctNet, block_at, build_distinct_net, count_block_uses, has_uneven_loops
 from archscope.compile.inputs import InputOverride, params_from_inputs
 from archscope.compile.interpreter import PlacedPlan, place_plan
+from archscope.compile.net_building import build
 from archscope.compile.net_compilation import compile_net
 from archscope.compile.plan import InputSpec, Plan
 from archscope.compile.plan_comparison import outline_plan

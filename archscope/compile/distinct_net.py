@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from archscope.compile.assemble import build_block_layers
 from archscope.compile.interpreter import GraphInterpreter, RunWatcher
+from archscope.compile.net_building import build_block_layers
 from archscope.compile.plan import BlockPlan, Plan, block_calls
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import fx, nn
 
-from archscope.compile.assemble import build_layers
+from archscope.compile.net_building import build_layers
 from archscope.compile.plan import (
     RETURN_PATH,
     BlockPlan,

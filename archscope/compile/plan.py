@@ -3,7 +3,7 @@
     BlockPlan (one distinct use of a block: an fx.Graph, its members, its expectations) ⊂ Plan (the whole net, one
     variant)
 
-Equal uses of a block share one BlockPlan; `assemble` makes a separate module for each use.
+Equal uses of a block share one BlockPlan; `net_building` makes a separate module for each use.
 """
 
 from __future__ import annotations

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from archscope import units
 from archscope.comparison import Comparison
+from archscope.render import html, table
 from archscope.render.columns import known_bytes, known_count, set_params_text, short_finding
+from archscope.render.notebook_views import check_column_names, terminal_width, with_findings
 from archscope.render.table_content import Heading, Sheet, TableOptions
-from archscope.report import FAILS, UNRUN, Report, Total, set_text
+from archscope.report import FAILS, UNRUN, Report, ReportViews, Total, set_text
 
 
 @dataclass(frozen=True)
@@ -270,3 +272,25 @@ def comparison_rows(compared: Comparison, table_options: TableOptions = TableOpt
         [figure.value(compared, index) for figure in figures] for index in sorted_indexes(compared, table_options.sort)
     )
     return [[figure.data or figure.name for figure in figures], *lines]
+
+
+def comparison_text(compared: Comparison) -> str:
+    width = terminal_width()
+    page = with_findings(comparison_sheet(compared), compared.reports, level="error", width=width)
+    return table.format_table(page, width=width).rstrip("\n")
+
+
+def comparison_html(compared: Comparison) -> str:
+    return html.format_html(with_findings(comparison_sheet(compared), compared.reports, level="error"))
+
+
+def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort: str = "") -> str:
+    """Return the table alone with these options. Raises UsageError for an unknown column."""
+    names = check_column_names(columns, sort, COMPARISON_NAMES)
+    page = comparison_sheet(compared, TableOptions(names, sort=sort))
+    return table.format_table(replace(page, help="comparison.table(columns=…) chooses"), width=terminal_width()).rstrip(
+        "\n"
+    )
+
+
+COMPARISON_VIEWS = ReportViews(comparison_text, comparison_html, table=comparison_table)

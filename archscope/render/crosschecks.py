@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from archscope import units
 from archscope.counters.differences import Account, CrossCheck
 from archscope.counters.result import CounterResult
+from archscope.render import html, table
 from archscope.render.columns import known_count, short_finding
 from archscope.render.json_csv import format_csv
+from archscope.render.notebook_views import terminal_width, with_findings
 from archscope.render.table_content import Heading, Sheet, head_phrases, unpriced_phrases
-from archscope.report import FAILS
+from archscope.report import FAILS, ReportViews
 
 CROSS_CHECK_HEADINGS = (
     Heading("path", "counter"),
@@ -157,3 +159,16 @@ def cross_check_rows(check: CrossCheck) -> Iterator[Sequence[object]]:
             yield *who, found.cause, found.subject, found.times or None, found.amount, None, None, found.sentence
         for found in account.macs_differences:
             yield *who, found.cause, found.subject, found.times or None, None, found.amount, None, found.sentence
+
+
+def cross_check_text(check: CrossCheck) -> str:
+    width = terminal_width()
+    page = with_findings(cross_check_sheet(check), [check.report], level="error", width=width)
+    return table.format_table(page, width=width).rstrip("\n")
+
+
+def cross_check_html(check: CrossCheck) -> str:
+    return html.format_html(with_findings(cross_check_sheet(check), [check.report], level="error"))
+
+
+CROSS_CHECK_VIEWS = ReportViews(cross_check_text, cross_check_html)

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archscope.comparison import Comparison
-from archscope.counters.differences import CrossCheck
 from archscope.errors import KeywordError, UsageError, did_you_mean
-from archscope.render import comparisons, crosschecks, findings, html, table, table_content
+from archscope.render import findings, html, table, table_content
 from archscope.render.columns import COLUMN_NAMES
 from archscope.report import Report, ReportViews
 
@@ -47,35 +45,6 @@ def report_html(report: Report) -> str:
 
 def errors_text(report: Report) -> str:
     return findings.format_report_findings([report], level="error").rstrip("\n")
-
-
-def comparison_text(compared: Comparison) -> str:
-    width = terminal_width()
-    page = with_findings(comparisons.comparison_sheet(compared), compared.reports, level="error", width=width)
-    return table.format_table(page, width=width).rstrip("\n")
-
-
-def comparison_html(compared: Comparison) -> str:
-    return html.format_html(with_findings(comparisons.comparison_sheet(compared), compared.reports, level="error"))
-
-
-def cross_check_text(check: CrossCheck) -> str:
-    width = terminal_width()
-    page = with_findings(crosschecks.cross_check_sheet(check), [check.report], level="error", width=width)
-    return table.format_table(page, width=width).rstrip("\n")
-
-
-def cross_check_html(check: CrossCheck) -> str:
-    return html.format_html(with_findings(crosschecks.cross_check_sheet(check), [check.report], level="error"))
-
-
-def comparison_table(compared: Comparison, *, columns: Sequence[str] = (), sort: str = "") -> str:
-    """Return the table alone with these options. Raises UsageError for an unknown column."""
-    names = check_column_names(columns, sort, comparisons.COMPARISON_NAMES)
-    page = comparisons.comparison_sheet(compared, table_content.TableOptions(names, sort=sort))
-    return table.format_table(replace(page, help="comparison.table(columns=…) chooses"), width=terminal_width()).rstrip(
-        "\n"
-    )
 
 
 def check_column_names(columns: Sequence[str], sort: str, known: Sequence[str]) -> tuple[str, ...]:
@@ -119,5 +88,3 @@ TABLE_KEYWORD_HELP = {
 """Keywords of other tools and of the command line → the help."""
 COLUMNS_HELP = "report.table(columns=…) chooses"
 REPORT_VIEWS = ReportViews(report_text, report_html, errors_text, report_table)
-COMPARISON_VIEWS = ReportViews(comparison_text, comparison_html, table=comparison_table)
-CROSS_CHECK_VIEWS = ReportViews(cross_check_text, cross_check_html)

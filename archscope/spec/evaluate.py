@@ -26,7 +26,7 @@ from archscope.spec.bounded_math import (
 )
 from archscope.spec.error_text import describe_error, error_help
 from archscope.spec.expression import quote_short
-from archscope.spec.safe_expressions import is_safe_expression
+from archscope.spec.infallible_expressions import is_safe_expression
 from archscope.spec.spec_types import Expression
 from archscope.spec.spec_values import (
     MISSING,

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 import archscope
+from archscope.counters.counter_runs import COUNTERS, Counter, run_counter, run_counters
 from archscope.counters.model_call import ModelCall
 from archscope.counters.result import CounterResult
-from archscope.counters.run import COUNTERS, Counter, run_counter, run_counters
 
 pytest.importorskip("fvcore.nn")
 pytest.importorskip("torchinfo")

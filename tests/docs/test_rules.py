@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archscope.checks.rule import Rule
+from archscope.checks.lint.lint_rule import Rule
 from archscope.checks.rules import RULES
 from archscope.conflicts.causes import CAUSE_CLASSES
 from tests.docs.pages import ROOT, blocks, prose

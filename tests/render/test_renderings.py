@@ -334,7 +334,7 @@ def test_views_show_tables_and_findings(monkeypatch: pytest.MonkeyPatch) -> None
     assert "at layer2.0.add: the two sides of this residual cannot be added" in " ".join(str(report).split())
     assert (report._repr_html_() or "").count("<table") == 1
     assert "cannot be added" in (report._repr_html_() or "")
-    shown = replace(bottleneck(), views=notebook_views.COMPARISON_VIEWS)
+    shown = replace(bottleneck(), views=comparisons.COMPARISON_VIEWS)
     assert "0.103×" in str(shown)
     assert "<table" in (shown._repr_html_() or "")
 

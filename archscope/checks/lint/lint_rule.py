@@ -1,4 +1,4 @@
-"""A lint rule: a function from a LintContext to findings, with the codes, levels and descriptions of what it finds."""
+"""Rules: their codes, levels, families and descriptions; a lint rule is a function from a LintContext to findings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from archscope.checks.lint.lint_context import LintContext
-from archscope.checks.rule import Rule
 from archscope.report import Finding
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. level: the default level of its findings: `error`, `warning` or `note`.
+
+    family: `spec`, `conflict`, `expectation`, `budget` or `lint`.
+    """
+
+    code: str
+    level: str
+    family: str
+    summary: str
+
 
 LintFunction = Callable[[LintContext], Iterable[Finding]]
 
