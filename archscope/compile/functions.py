@@ -29,6 +29,7 @@ from archscope.compile.runtime_numbers import (
     runtime_text,
     unwrap_fixed,
 )
+from archscope.ops.dtypes import DTYPE_NAMES
 from archscope.spec.bounded_math import NUMBER_FUNCTIONS
 from archscope.spec.spec_values import UNKNOWN, Host, SpecValue, Value, call_number_function, has_unknown
 
@@ -140,8 +141,7 @@ def language_methods() -> Mapping[str, FunctionEntry]:
 @functools.cache
 def language_dtypes() -> Mapping[str, torch.dtype]:
     """Return the dtypes that a spec may name."""
-    names = "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 bool complex64 complex128"
-    return {name: getattr(torch, name) for name in names.split()}
+    return {name: getattr(torch, name) for name in DTYPE_NAMES}
 
 
 LIST_FUNCTIONS: Mapping[str, Callable] = {

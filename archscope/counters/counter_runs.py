@@ -18,6 +18,7 @@ from archscope.counters import flop_counter, fvcore, torchinfo
 from archscope.counters.isolation import isolated
 from archscope.counters.model_call import ModelCall, UnsupportedCallError
 from archscope.counters.result import CounterResult
+from archscope.errors import first_line
 
 INSTALL_COMMAND = "pip install fvcore torchinfo"
 
@@ -74,8 +75,8 @@ def root_cause_text(error: BaseException) -> str:
     """Return the first line of the exception that came first: `RuntimeError: …`."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    name = type(error).__name__
+    return f"{name}: {first_line(error)}" if str(error).strip() else name
 
 
 def warm_up_counter(counter: Counter) -> None:

@@ -18,6 +18,7 @@ from torch.profiler import ProfilerActivity
 
 from archscope.devices import cpu, precision
 from archscope.devices.protocol import Action, DeviceProblem, GetSetPair
+from archscope.errors import first_line
 from archscope.machine import DeviceTraits, Machine
 
 CUDA_TRAITS = DeviceTraits(
@@ -338,7 +339,7 @@ def _cuda_problem() -> DeviceProblem:
 
 def _in_short(error: BaseException) -> str:
     """Return the essential part of torch's error message; if it cites CUDA's message, that one."""
-    message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    message = first_line(error)
     cited = re.search(r"\bError \d+: .+|(?<=CUDA error: ).+", message)
     return cited[0] if cited else re.split(r"\. | - ", message)[0].rstrip(".")
 

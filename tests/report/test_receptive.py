@@ -199,6 +199,8 @@ class Call(nn.Module):
         (lambda x: functional.unfold(x, 3, padding=1), "3×3"),
         (lambda x: x[:, :, 0], "1×1"),
         (lambda x: x * x.mean(dim=(2, 3), keepdim=True), "all"),
+        (lambda x: torch.stack([x, x], -2).softmax(2), "all×1"),
+        (lambda x: torch.stack([x, x], -2).softmax(3), "1×1"),
         (lambda x: x.flip(2), "?"),
         (lambda x: torch.fft.fft2(x).real, "all"),
         (lambda x: functional.conv2d(x, torch.ones(2, 3, 5, 3), padding="same", dilation=2), "9×5"),

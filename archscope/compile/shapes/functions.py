@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from archscope.compile.shapes import images, pointwise, products_and_norms, reshape
+from archscope.ops.dtypes import DTYPE_ALIASES
 
 ShapeRule = Callable[..., object]
 
@@ -25,15 +26,8 @@ _ACTIVATIONS: Mapping[str, str] = {
     "celu": "alpha",
     "leaky_relu": "negative_slope",
 }
-_DTYPES = {
-    "float": torch.float32,
-    "half": torch.float16,
-    "double": torch.float64,
-    "bfloat16": torch.bfloat16,
-    "long": torch.int64,
-    "int": torch.int32,
-    "bool": torch.bool,
-}
+_CASTS = (*DTYPE_ALIASES, "bfloat16", "bool")
+"""Methods that convert to the dtype of their name."""
 _SPATIAL: Mapping[str, ShapeRule] = {
     "conv{}d": images.convolution,
     "max_pool{}d": images.max_pool,
@@ -73,7 +67,7 @@ FUNCTION_RULES: Mapping[str, ShapeRule] = {
     **{rule.__name__: rule for rule in _RULES_NAMED_AS_TORCH},
     **dict.fromkeys(_UNARY.split(), pointwise.unary),
     **{name: pointwise.activation_rule(number) for name, number in _ACTIVATIONS.items()},
-    **{name: pointwise.cast_rule(dtype) for name, dtype in _DTYPES.items()},
+    **{name: pointwise.cast_rule(getattr(torch, name)) for name in _CASTS},
     **{name.format(count): partial(rule, count) for name, rule in _SPATIAL.items() for count in (1, 2, 3)},
     "clip": pointwise.clamp,
     "pow": pointwise.power,
