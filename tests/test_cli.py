@@ -20,9 +20,9 @@ from archscope.checks.baseline import read_baseline
 from archscope.cli import run_command_line
 from archscope.cli.commands import COMMAND_NAMES
 from archscope.cli.options import parse_scalar
-from archscope.comparison import compare_reports
 from archscope.errors import ForwardError, Problem, Span, SpecError, UsageError
 from archscope.report import Checked, Finding, Report, finding_from_problem
+from archscope.report_comparison import compare_reports
 from archscope.spec.catalog import Network
 from archscope.trace import Failure, Location
 from tests.checks.test_conflicts import mismatched

@@ -43,7 +43,7 @@ LAYERS: dict[str, int] = {
     "report": 3,
     "graph": 4,
     "checks": 5,
-    "comparison": 5,
+    "report_comparison": 5,
     "conflicts": 5,
     "counters": 5,
     "profiling": 5,

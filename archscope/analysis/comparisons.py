@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from archscope.comparison import Comparison, compare_reports
 from archscope.errors import ForwardError
 from archscope.render import comparisons
 from archscope.report import Report
+from archscope.report_comparison import Comparison, compare_reports
 from archscope.spec.target_names import list_variants, split_target
 
 Summarize = Callable[[Any], Report]

@@ -10,7 +10,7 @@ from archscope.api.keyword_checks import validate_keywords
 from archscope.api.summaries import summarize
 
 if TYPE_CHECKING:
-    from archscope.comparison import Comparison
+    from archscope.report_comparison import Comparison
 
 
 @validate_keywords(summarize)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from archscope import units
 from archscope.errors import UsageError
-from archscope.graph.lines import OutlineLine, leaf_lines
 from archscope.graph.outline import full_outline
+from archscope.graph.outline_lines import OutlineLine, leaf_lines
 from archscope.report import Finding, Report
 from archscope.units import WrittenFigure
 

@@ -12,13 +12,13 @@ from archscope import api
 from archscope.cli.output import EXIT_FOUND, EXIT_WRONG, ForwardCliError, echo
 from archscope.cli.refused_options import bare_target
 from archscope.cli.wording import reword
-from archscope.comparison import compare_reports
 from archscope.errors import ArchscopeError, ForwardError, UsageError
+from archscope.report_comparison import compare_reports
 from archscope.spec.folders import expand_folders
 
 if TYPE_CHECKING:
-    from archscope.comparison import Comparison
     from archscope.report import Report
+    from archscope.report_comparison import Comparison
 
 T = TypeVar("T")
 R = TypeVar("R")

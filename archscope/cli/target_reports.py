@@ -18,10 +18,10 @@ from archscope.errors import ArchscopeError, ForwardError, SpecError, UsageError
 from archscope.render import comparisons, crosschecks, findings, json_csv, notebook_views, table, table_content
 
 if TYPE_CHECKING:
-    from archscope.comparison import Comparison
     from archscope.counters.differences import CrossCheck
     from archscope.render.table_content import TableOptions
     from archscope.report import Report
+    from archscope.report_comparison import Comparison
 
 
 RUN_OPTION_NAMES = ("set", "arg", "input", "batch", "device", "dtype", "train", "seed", "allow_python", "verbose")

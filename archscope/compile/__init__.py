@@ -3,7 +3,7 @@
 compile_net(library, variant) → Plan
   net_compilation   overrides, ties; the whole net
   inputs            the inputs of a net: their shapes, the params that they determine, the sizes that they share
-  compilation       the state of one compilation: scopes of the files, problems, caches
+  compile_session   the state of one compilation: scopes of the files, problems, caches
   blocks            one use of a block: dimensions, arguments, return; built once per distinct use
   step_compiler     its steps: when, labels, how they apply; branching (residual, concat, …), loops
   runtime_loops     a loop over a run-time length as one node

@@ -13,7 +13,7 @@ from functools import partial
 from torch import fx
 
 from archscope.compile.block_use import BlockUse, meta_argument
-from archscope.compile.compilation import BlockSource, CompileSession, NetSource
+from archscope.compile.compile_session import BlockSource, CompileSession, NetSource
 from archscope.compile.expect_entries import evaluate_expectations
 from archscope.compile.graph_builder import StepCursor, last_node
 from archscope.compile.graph_tensor import GraphTensor, flatten_tensors, has_open_rank

@@ -33,7 +33,7 @@ from archscope.errors import BlockFrame, Span
 from archscope.spec.spec_values import Host, Value
 
 if TYPE_CHECKING:
-    from archscope.compile.compilation import CompileSession
+    from archscope.compile.compile_session import CompileSession
 from archscope.trace import join_path
 
 INPUT_CHECKS = frozenset([require_rank])

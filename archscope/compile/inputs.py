@@ -19,7 +19,7 @@ import torch
 from archscope import units
 from archscope.compile.block_use import BlockUse
 from archscope.compile.call_limits import INT64_LIMIT, MAX_NUMEL, MAX_RANK
-from archscope.compile.compilation import CompileSession, FileContext
+from archscope.compile.compile_session import CompileSession, FileContext
 from archscope.compile.functions import language_dtypes
 from archscope.compile.plan import FixedPlace, InputSpec
 from archscope.compile.scope import Scope

@@ -27,7 +27,7 @@ from archscope.spec.spec_types import Body, Data, Expression, For, Items, Repeat
 from archscope.spec.spec_values import MISSING, UNKNOWN, SpecValue, Value, describe_value, has_unknown
 
 if TYPE_CHECKING:
-    from archscope.compile.compilation import CompileSession
+    from archscope.compile.compile_session import CompileSession
     from archscope.compile.step_compiler import StepCompiler
 
 MAX_TURNS = 4096

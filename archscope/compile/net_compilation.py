@@ -15,7 +15,7 @@ from torch import fx
 
 from archscope.compile.block_use import BlockUse, attribute_name
 from archscope.compile.blocks import block_plan, build_block, net_block, open_dimensions, order_inputs
-from archscope.compile.compilation import BlockSource, CompileSession, FileContext
+from archscope.compile.compile_session import BlockSource, CompileSession, FileContext
 from archscope.compile.graph_tensor import GraphTensor
 from archscope.compile.inputs import (
     InputOverride,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from archscope.compile.compilation import CompileSession
+from archscope.compile.compile_session import CompileSession
 from archscope.compile.layer_classes import DeclaredLayer, Layer, LayerClass, ParameterFunction
 from archscope.compile.runtime_numbers import compile_time_value
 from archscope.compile.scope import Scope

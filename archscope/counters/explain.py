@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from archscope.cost import FREE_KERNELS as FREE_KERNELS
-from archscope.counters import causes
-from archscope.counters.causes import FoundCause
+from archscope.counters import difference_causes as causes
+from archscope.counters.difference_causes import FoundCause
 from archscope.counters.differences import UNEXPLAINED, Account, CrossCheck, Difference
 from archscope.counters.per_module import ModuleCounts, RowProduct, counts_by_module
 from archscope.counters.result import CountedOp, CounterResult
@@ -133,7 +133,10 @@ class ResultExplanation:
     def uncounted_reason(self, module: ModuleCounts, product: RowProduct) -> str:
         if self.result.granularity == "layers":
             return layer_reason(module, product, self.modules)
-        operator, enclosing = causes.find_unknown_operator(product, module.unknown), self.enclosing_operator(module)
+        operator, enclosing = (
+            causes.find_unknown_operator(product, module.unknown),
+            self.enclosing_operator(module),
+        )
         if operator is not None:
             return f"not counted: no formula for {operator.name}"
         if enclosing is not None:
@@ -188,7 +191,12 @@ def bias_causes(module: ModuleCounts, counts: Sequence[CountedOp]) -> Iterator[F
         amount = count.macs - without_bias(count).macs
         if amount and module.products:
             yield FoundCause(
-                "bias", count.name, causes.COUNTED_WITH_BIAS, amount, tuple(own[index : index + 1]), module.path
+                "bias",
+                count.name,
+                causes.COUNTED_WITH_BIAS,
+                amount,
+                tuple(own[index : index + 1]),
+                module.path,
             )
 
 

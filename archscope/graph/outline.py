@@ -11,8 +11,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from archscope import units
-from archscope.graph.lines import ZERO_TOTAL, OutlineLine, leaf_lines, prune_lines, rebuild_lines
-from archscope.graph.tree import LineSources, OutlineTree, group_nodes
+from archscope.graph.nodes import LineSources, OutlineTree, group_nodes
+from archscope.graph.outline_lines import ZERO_TOTAL, OutlineLine, leaf_lines, prune_lines, rebuild_lines
 from archscope.report.report import Report, Total, params_total
 from archscope.trace import Param
 

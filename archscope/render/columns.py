@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from archscope import units
-from archscope.graph.lines import OutlineLine
+from archscope.graph.outline_lines import OutlineLine
 from archscope.report import FAILS, UNRUN, Finding, Report, Total, receptive_field, set_text
 from archscope.trace import Shape
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from archscope import units
-from archscope.comparison import Comparison
 from archscope.render import html, table
 from archscope.render.columns import known_bytes, known_count, set_params_text, short_finding
 from archscope.render.notebook_views import check_column_names, terminal_width, with_findings
 from archscope.render.table_content import Heading, Sheet, TableOptions
 from archscope.report import FAILS, UNRUN, Report, ReportViews, Total, set_text
+from archscope.report_comparison import Comparison
 
 
 @dataclass(frozen=True)

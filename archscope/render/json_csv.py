@@ -8,11 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from archscope.comparison import Comparison
 from archscope.errors import escape_invisible
 from archscope.graph import outline
-from archscope.graph.lines import OutlineLine, detach_lines, leaf_lines, prune_lines
 from archscope.graph.outline import breakdown, full_outline
+from archscope.graph.outline_lines import OutlineLine, detach_lines, leaf_lines, prune_lines
 from archscope.render.columns import (
     BACKWARD_COLUMNS,
     COLUMN_NAMES,
@@ -26,6 +25,7 @@ from archscope.render.columns import (
 from archscope.render.comparisons import comparison_rows
 from archscope.render.table_content import TableOptions, sort_lines
 from archscope.report import LEVELS, Checked, Finding, Report, finding_json
+from archscope.report_comparison import Comparison
 
 SUMMARY_CSV = tuple(name for name in COLUMN_NAMES if name != "calls")
 STATE_COLUMNS = ("state", "findings", "set")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from archscope import units
 from archscope.errors import escape_invisible, escape_one_line
 from archscope.graph import outline
-from archscope.graph.lines import ZERO_TOTAL, OutlineLine, detach_lines, leaf_lines, prune_lines, walk_lines
 from archscope.graph.outline import breakdown, full_outline
+from archscope.graph.outline_lines import ZERO_TOTAL, OutlineLine, detach_lines, leaf_lines, prune_lines, walk_lines
 from archscope.render.columns import (
     BREAKDOWN_COLUMNS,
     FLOPS_COLUMNS,

@@ -11,8 +11,8 @@ from dataclasses import replace
 from math import isfinite
 
 from archscope import units
-from archscope.graph.lines import OutlineLine, leaf_lines
 from archscope.graph.outline import breakdown
+from archscope.graph.outline_lines import OutlineLine, leaf_lines
 from archscope.profiling.measurement import Samples
 from archscope.profiling.timing import Footprint, TimeSum, Timing
 from archscope.render import json_csv

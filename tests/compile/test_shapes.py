@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archscope.compile.shapes import function_output, layer_output
-from archscope.compile.shapes.functions import FUNCTION_RULES as FUNCTIONS
+from archscope.compile.shapes.function_rules import FUNCTION_RULES as FUNCTIONS
 from archscope.compile.shapes.layers import LAYER_RULES as LAYERS
 from archscope.torch_layers.signatures import constructor_signature
 

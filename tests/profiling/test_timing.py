@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archscope.graph import outline
-from archscope.graph.lines import leaf_lines
+from archscope.graph.outline_lines import leaf_lines
 from archscope.profiling.measurement import Samples
 from archscope.profiling.timing import TimeSum, Timing, sum_times
 from archscope.report import Report

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from archscope.comparison import compare_reports
 from archscope.counters.differences import CrossCheck
 from archscope.counters.explain import cross_check
 from archscope.counters.result import CountedOp, CounterResult
@@ -40,6 +39,7 @@ from archscope.render.findings import fold_findings
 from archscope.render.table_content import TableOptions
 from archscope.render.timings import TIME_COLUMNS
 from archscope.report import LEVELS, Checked, CostFigures, Finding, Fix, WalkStep
+from archscope.report_comparison import compare_reports
 from tests.checks.test_conflicts import mismatched
 from tests.sketches import Sketch, awkward, residual_mnist, stages, trained
 from tests.timed import grid, timed_awkward, timed_compiled, timed_meta, timed_mnist, timed_stages, timed_training

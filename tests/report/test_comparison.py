@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from archscope.comparison import compare_reports
+from archscope.report_comparison import compare_reports
 from tests.sketches import awkward, residual_mnist, stages
 
 

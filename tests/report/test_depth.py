@@ -11,8 +11,8 @@ import pytest
 
 from archscope.checks.lint import lint
 from archscope.graph import outline
-from archscope.graph.lines import leaf_lines, walk_lines
 from archscope.graph.outline import breakdown, full_outline
+from archscope.graph.outline_lines import leaf_lines, walk_lines
 from archscope.render import table, table_content
 from archscope.report import Report, Total
 from tests.counting import calls_of

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archscope.graph import outline
-from archscope.graph.lines import OutlineLine, leaf_lines
 from archscope.graph.outline import breakdown, full_outline
+from archscope.graph.outline_lines import OutlineLine, leaf_lines
 from archscope.report import Report, Total
 from tests.sketches import Sketch, awkward, conv, residual, residual_mnist, same, stages, trained
 

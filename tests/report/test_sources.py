@@ -13,8 +13,8 @@ from torch import nn
 
 import archscope
 from archscope.graph import outline
-from archscope.graph.lines import OutlineLine, walk_lines
 from archscope.graph.outline import full_outline
+from archscope.graph.outline_lines import OutlineLine, walk_lines
 from archscope.render.json_csv import summary_csv
 from archscope.report import Report
 

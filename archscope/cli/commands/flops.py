@@ -26,10 +26,10 @@ from archscope.cli.target_reports import (
 from archscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from archscope.comparison import Comparison
     from archscope.counters.differences import CrossCheck
     from archscope.render.table_content import TableOptions
     from archscope.report import Report
+    from archscope.report_comparison import Comparison
 
 
 @click.command()

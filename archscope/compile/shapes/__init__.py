@@ -1,7 +1,7 @@
 """Output shapes of common layers and functions by rule, so that compiling them runs nothing on the meta device.
 
-    (layer, arguments, meta tensors) → layers.LAYER_RULES       → result | None
-    (function's name, arguments)     → functions.FUNCTION_RULES → result | None        None: no rule, run torch on meta
+    (layer, arguments, meta tensors) → layers.LAYER_RULES            → result | None
+    (function's name, arguments)     → function_rules.FUNCTION_RULES → result | None   None: no rule, run torch on meta
 
 The first operation on the meta device imports sympy or torch._dynamo, which takes as long as torch itself; torch.empty
 does not. A rule returns only results that are certain (sizes, dtype, nesting), and none where torch raises: the error
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import torch
 
-from archscope.compile.shapes import functions, layers
+from archscope.compile.shapes import function_rules, layers
 from archscope.compile.shapes.guards import NoRule, is_supported
 
 NO_RULE_ERRORS = (NoRule, TypeError, AttributeError, IndexError, ValueError, ArithmeticError, RuntimeError)
@@ -45,7 +45,7 @@ def function_output(name: str, args: tuple[object, ...], kwargs: Mapping[str, ob
 
     `name` is the short name in torch, torch.nn.functional or torch.Tensor; a method has its tensor as first argument.
     """
-    rule = functions.FUNCTION_RULES.get(name)
+    rule = function_rules.FUNCTION_RULES.get(name)
     if rule is None or not all(map(is_supported, (*args, *kwargs.values()))):
         return None
     try:

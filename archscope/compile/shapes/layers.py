@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from archscope.compile.shapes import functions, images, pointwise, products_and_norms, reshape, window_sizes
+from archscope.compile.shapes import function_rules, images, pointwise, products_and_norms, reshape, window_sizes
 from archscope.compile.shapes.guards import (
     axis_index,
     empty_contiguous,
@@ -251,7 +251,7 @@ _INTERPOLATE_ARGUMENTS = ("size", "scale_factor", "mode", "align_corners", "reco
 
 def _spatial_rules(count: int) -> Mapping[str, ShapeRule]:
     """Return the rules of layers that exist for one, two and three dimensions."""
-    pools = functions.FUNCTION_RULES
+    pools = function_rules.FUNCTION_RULES
     return {
         f"Conv{count}d": partial(_convolution, count),
         f"ConvTranspose{count}d": partial(_conv_transpose, count),

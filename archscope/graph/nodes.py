@@ -16,7 +16,7 @@ from itertools import accumulate, groupby
 from operator import add, sub
 
 from archscope.errors import Span
-from archscope.graph.lines import ZERO_TOTAL, OutlineLine
+from archscope.graph.outline_lines import ZERO_TOTAL, OutlineLine
 from archscope.report.report import QUANTITIES, Report, Total
 from archscope.trace import Call, Operand, Value
 from archscope.trace_index import TraceIndex, merge_ranges
