@@ -1,7 +1,8 @@
 """Conflicts of shapes: the diagnosis of each mismatch of a run, its cause, and both in words.
 
 TraceIndex → diagnosis   a Diagnosis of each mismatch: its operands, the steps of each since the fork, its cause
-               axis_history, axis_origins   how each axis got its size; axis_names   the names of axes
+               axis_history, axis_origins   how each axis got its size, by ops.axis_map where rows only move axes
+               axis_names   the names of axes
                operand_relations    residual, table, pyramid; causes   the class of a cause
                size_model, fitting_sizes   input sizes at which everything fits
                uneven_windows       windows that round, crops that do not correct that

@@ -6,6 +6,9 @@
 The first operation on the meta device imports sympy or torch._dynamo, which takes as long as torch itself; torch.empty
 does not. A rule returns only results that are certain (sizes, dtype, nesting), and none where torch raises: the error
 then has torch's own message.
+
+    images   pointwise   products_and_norms   reshape     the rules of functions
+    guards                                                conditions that a rule sets; new tensors on meta
 """
 
 from __future__ import annotations

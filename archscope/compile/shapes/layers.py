@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from archscope.compile.shapes import function_rules, images, pointwise, products_and_norms, reshape, window_sizes
+from archscope.compile.shapes import function_rules, images, pointwise, products_and_norms, reshape
 from archscope.compile.shapes.guards import (
     axis_index,
     empty_contiguous,
@@ -76,14 +76,14 @@ def _convolution(count: int, arguments: Arguments, x: Tensor) -> Tensor:
     channels, kernel = _conv_channels(count, arguments, x)
     padding = arguments["padding"]
     guard(arguments["padding_mode"] == "zeros")
-    sizes = window_sizes.conv_sizes(x.shape[2:], kernel, arguments["stride"], padding, arguments["dilation"])
+    sizes = images.conv_sizes(x.shape[2:], kernel, arguments["stride"], padding, arguments["dilation"])
     return empty_in_layout(x, (x.shape[0], channels, *sizes))
 
 
 def _conv_transpose(count: int, arguments: Arguments, x: Tensor) -> Tensor:
     channels, kernel = _conv_channels(count, arguments, x)
     names = ("stride", "padding", "output_padding", "dilation")
-    sizes = window_sizes.conv_transpose_sizes(x.shape[2:], kernel, *(arguments[name] for name in names))
+    sizes = images.conv_transpose_sizes(x.shape[2:], kernel, *(arguments[name] for name in names))
     return empty_in_layout(x, (x.shape[0], channels, *sizes))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from archscope.compile.shapes import window_sizes
 from archscope.compile.shapes.guards import (
     axis_index,
     axis_indexes,
@@ -21,6 +20,8 @@ from archscope.compile.shapes.guards import (
     is_finite_number,
     is_int,
 )
+from archscope.ops.shape_errors import concat_shape, differing_other_axes
+from archscope.trace import Shape
 
 
 def reduction(input: Tensor, dim: object = None, keepdim: bool = False) -> Tensor:
@@ -36,9 +37,17 @@ def reduction(input: Tensor, dim: object = None, keepdim: bool = False) -> Tenso
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     guard(isinstance(tensors, tuple | list) and tensors and len({tensor.dtype for tensor in tensors}) == 1)
-    out = window_sizes.cat_shape([tuple(tensor.shape) for tensor in tensors], dim)
+    out = cat_shape([tuple(tensor.shape) for tensor in tensors], dim)
     alike = all(empty_in_layout(tensor, tensor.shape).stride() == tensor.stride() for tensor in tensors)
     return empty_in_layout(tensors[0], out) if alike else empty_contiguous(tensors[0], out)
+
+
+def cat_shape(shapes: Sequence[Shape], dim: object) -> Shape:
+    """Return the shape of torch.cat; the inputs must be equal in all other axes."""
+    guard(shapes and len(shapes[0]) > 0)
+    place = axis_index(dim, len(shapes[0]))
+    guard(len({len(shape) for shape in shapes}) == 1 and not differing_other_axes(shapes, place))
+    return concat_shape(shapes, place)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -77,7 +86,16 @@ def reshape(input: Tensor, *shape: object) -> Tensor:
 def arange(*bounds: object, step: object = 1, dtype: torch.dtype | None = None, device: object = None) -> Tensor:
     if len(bounds) == 3:
         *bounds, step = bounds  # type: ignore[assignment]
-    return torch.empty(window_sizes.arange_length(tuple(bounds), step), dtype=dtype or torch.int64, device="meta")
+    return torch.empty(arange_length(tuple(bounds), step), dtype=dtype or torch.int64, device="meta")
+
+
+def arange_length(bounds: tuple[object, ...], step: object) -> int:
+    """Return the number of entries of torch.arange over integers."""
+    guard(len(bounds) in (1, 2) and all(map(is_int, (*bounds, step))) and step)
+    start, end = bounds if len(bounds) == 2 else (0, bounds[0])
+    count = -((start - end) // step)  # type: ignore[operator]
+    guard(count >= 0)
+    return count
 
 
 def zeros_or_ones(*size: object, dtype: torch.dtype | None = None, device: object = None) -> Tensor:
