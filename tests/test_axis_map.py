@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import archscope
+from archscope.checks.lint import lint
 from archscope.ops.axis_map import AXIS_RULES, axis_map
 from archscope.trace import Row
 
@@ -100,6 +101,17 @@ def test_an_axis_goes_where_its_values_go(name: str) -> None:
 def test_what_does_not_say_where_axes_go_has_no_map(function: Callable[[Tensor], Tensor]) -> None:
     row = last_row(function)
     assert axis_map(row, SHAPE, row.outputs[0].shape) is None
+
+
+def test_a_transpose_of_fewer_than_two_axes_moves_nothing() -> None:
+    class Scalar(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * x.sum().t()
+
+    report = archscope.summarize(Scalar(), SHAPE)
+    row = next(row for row in report.trace.rows if row.short_name == "t")
+    assert axis_map(row, (), ()) == {}
+    assert lint(report) == ()
 
 
 def test_every_function_of_the_table_is_a_function_of_torch() -> None:

@@ -465,3 +465,13 @@ def test_reordered() -> None:
     assert is_reordered([(1, 2, 3), (1, 3, 2)])
     assert not is_reordered([(1, 2, 3), (1, 2, 3)])
     assert not is_reordered([(1, 2, 3), (1, 2, 4)])
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    """A padding of numpy's type does not hide that the channels differ."""
+    np = pytest.importorskip("numpy")
+    shapes = Dims((1, 3, 8, 8)), Dims((4, 5, 3, 3)), None
+    found = find_shape_problem("conv2d", shapes, {"padding": np.int64(1)}, layer="Conv2d")
+    assert found is not None
+    assert found.wrong_argument is not None
+    assert (found.wrong_argument.argument, found.intended_shape) == ("in_channels", (1, 4, 8, 8))

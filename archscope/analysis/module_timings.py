@@ -34,21 +34,21 @@ def prepare_module(target: Any, how: TimingOptions) -> PreparedTiming:
     place = target_module.main_device
     if target_module.live and how.channels_last:
         raise UsageError("a live module is measured as it is", "model.to(memory_format=torch.channels_last) first")
-    watch = RowMapHolder()
+    holder = RowMapHolder()
 
-    def recorded(call: PreparedCall, **more: Any) -> Report:
+    def recorded(call: PreparedCall, **extra: Any) -> Report:
         train, fused_like = how.run.train, fused_kernels_device(place)
-        return summarize_call(call, train=train, backward=train, track_memory=True, fused_like=fused_like, **more)
+        return summarize_call(call, train=train, backward=train, track_memory=True, fused_like=fused_like, **extra)
 
     def on_meta(batch: int) -> PredictedMemory | None:
         there = prepare_target(target, replace(how.run, batch=batch, device="meta"))
         return predict_memory(recorded(there).trace, optimizer=how.optimizer_name)
 
-    report = recorded(call, extra_context=watch.attach)
+    report = recorded(call, extra_context=holder.attach)
     if report.trace.mismatches:  # such a model does not run
         finding = next(finding for finding in report.findings if finding.level == "error")
         where = finding.place or Span(report.target, 0, 0)
         raise ForwardError(Problem(where, finding.message, "archscope check shows where the shapes differ"), report)
     predict = None if target_module.live or given.input is None or given.has_call_arguments else on_meta
     arguments = call.args, call.kwargs
-    return PreparedTiming(call.module, arguments, report, place, target_module.live, watch.row_map, predict)
+    return PreparedTiming(call.module, arguments, report, place, target_module.live, holder.row_map, predict)

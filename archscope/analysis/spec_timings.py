@@ -38,9 +38,9 @@ def prepare_spec(library: Library, target: str | os.PathLike[str], device: str, 
     def planned(batch: int | None) -> Plan:
         return compile_library(library, target, replace(how.run, batch=batch))
 
-    def recorded(plan: Plan, place: str, progress: Progress | None = None, **beside: Any) -> Report:
+    def recorded(plan: Plan, place: str, progress: Progress | None = None, **extra: Any) -> Report:
         options = replace(how.run, device=place, seed=None, progress=progress)
-        return summarize_plan(plan, options, track_memory=True, fused_like=fused_kernels_device(device), **beside)
+        return summarize_plan(plan, options, track_memory=True, fused_like=fused_kernels_device(device), **extra)
 
     def on_meta(plan: Plan) -> PredictedMemory | None:
         return predict_memory(recorded(plan, "meta").trace, optimizer=how.optimizer_name)
@@ -50,9 +50,9 @@ def prepare_spec(library: Library, target: str | os.PathLike[str], device: str, 
     if place != "meta":
         width = kind.itemsize if kind else 4
         refuse_large_spec(plan, place, width, train=how.run.train, predict=lambda: on_meta(plan))
-    watch = RowMapHolder()
-    report = recorded(plan, device, how.run.progress, extra_context=watch.attach)
+    holder = RowMapHolder()
+    report = recorded(plan, device, how.run.progress, extra_context=holder.attach)
     module = compiler.build(plan, device=place, dtype=kind).train(how.run.train)
     call = tuple(example_inputs(plan, place, kind).values()), dict[str, Any]()
     predict = None if how.run.input is not None else lambda batch: on_meta(planned(batch))
-    return PreparedTiming(module, call, report, place, row_map=watch.row_map, predict=predict)
+    return PreparedTiming(module, call, report, place, row_map=holder.row_map, predict=predict)

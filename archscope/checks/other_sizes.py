@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 
+from archscope.ops.norms import CHANNEL_NORMS
 from archscope.report import Finding, Report
 from archscope.spec.tensor_calls import RESHAPE_FUNCTIONS
 from archscope.trace import Row, Shape, Trace
 
 ONE_BATCH, SQUARE_ONLY = "one-batch", "square-only"
 WINDOW_OPS = re.compile(r"(?:conv|conv_transpose|(?:max|avg|lp|adaptive_avg|adaptive_max|fractional_max)_pool)([123])d")
-CHANNEL_NORMS = frozenset(["batch_norm", "instance_norm"])
 RECURRENT_OPS = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu"])
 TRANSPOSE_OPS = frozenset(["transpose", "swapaxes", "swapdims"])
 MAX_BATCH_GUESSES = 8

@@ -240,6 +240,7 @@ class PartialCall(SpecValue):
         return f"{self.function.name}({', '.join(positional + named)})"
 
 
+# ------------------------------------------------------------ open ranks
 RANK_FROM_SIZES = frozenset(["squeeze", "cartesian_prod"])
 """Functions whose result rank depends on sizes, or on the length of a list."""
 RANK_FROM_NUMBERS = frozenset(["flatten", "tensordot"])
@@ -250,7 +251,7 @@ OPEN_RANK_MARK = "rank_is_open"
 
 
 def flatten_tensors(values: object) -> list[torch.Tensor]:
-    """Yield every tensor in a nested value."""
+    """Return the tensors in a nested value."""
     if isinstance(values, torch.Tensor):
         return [values]
     if isinstance(values, Mapping):

@@ -24,7 +24,7 @@ from archscope.conflicts.axis_history import AxisChange
 from archscope.conflicts.axis_names import MERGED_SEPARATOR, SPATIAL_LETTERS, position_axes
 from archscope.conflicts.size_model import RESAMPLING_OPS
 from archscope.conflicts.view_factors import find_view_factors
-from archscope.ops.shape_errors import is_reordered
+from archscope.ops.shape_errors import drop_ones, is_reordered
 from archscope.ops.windows import window_of
 from archscope.trace import Mismatch, Row, Shape
 
@@ -133,10 +133,6 @@ def examples_in_view(mismatch: Mismatch, shape: Shape) -> int:
     if not isinstance(sizes, tuple) or len(sizes) != 2 or sizes[0] not in (-1, 1) or example < 2 or sizes[1] % example:
         return 0
     return int(sizes[1] // example)
-
-
-def drop_ones(shape: Shape) -> Shape:
-    return tuple(size for size in shape if size != 1)
 
 
 def has_bad_divisor(found: ConflictFacts) -> bool:

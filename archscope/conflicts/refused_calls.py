@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from archscope import units
 from archscope.conflicts.size_constraints import norm_refused_operand
+from archscope.ops.shape_errors import drop_ones
 from archscope.trace import Failure, Operand, Shape, Trace
 
 INDEX_DTYPES = ("int64", "int32")
@@ -144,10 +145,6 @@ def explain_weight_dtype(failure: Failure) -> RefusedCall | None:
 
 def operand_shapes(operands: Sequence[Operand]) -> list[Shape]:
     return [operand.value.shape for operand in operands]
-
-
-def drop_ones(shape: Shape) -> Shape:
-    return tuple(size for size in shape if size != 1)
 
 
 REFUSAL_RULES: Mapping[str, Callable[[Failure], RefusedCall | None]] = {

@@ -26,13 +26,13 @@ from archscope.conflicts.size_model import (
     window_resize,
 )
 from archscope.conflicts.view_factors import find_view_factors
+from archscope.ops.norms import CHANNEL_NORMS
 from archscope.ops.windows import window_of
 from archscope.trace import Mismatch, Operand, Row, SizeCondition, Trace
 
 POINTWISE_OPS = ("add", "sub", "mul", "truediv", "div", "iadd", "imul", "isub")
 SIZED_LAYER_OPS = ("linear", "layer_norm")
 MATMUL_OPS = ("matmul", "bmm", "mm")
-CHANNEL_NORMS = ("instance_norm", "batch_norm")
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def norm_refused_operand(trace: Trace) -> Operand | None:
     """Return the operand that a norm rejected because it has a single value for each channel; None for other
     failures."""
     failure = trace.failure
-    if failure is None or not failure.function.endswith(CHANNEL_NORMS) or not failure.operands:
+    if failure is None or not failure.function.endswith(tuple(CHANNEL_NORMS)) or not failure.operands:
         return None
     shape = failure.operands[0].value.shape
     single = len(shape) > 2 and (prod(shape[2:]) if "instance" in failure.function else prod(shape[2:]) * shape[0]) == 1

@@ -3,8 +3,7 @@
     "cuda:1" → backend_of → clock, memory, machine, graph, profiler     a model on several devices → split_devices
 
 protocol   the interface of every backend
-cpu        the CPU, and the meta device
-processor  the CPU's name, cores, memory and cache
+cpu        the CPU, with its name, cores, memory and cache; and the meta device
 cuda       GPUs by CUDA; the only module that calls `torch.cuda`
 precision  TF32 and other float32 precision settings: torch's two interfaces
 profiler   torch's profiler, without its log output

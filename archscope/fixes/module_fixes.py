@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any
 
 from archscope import targets
+from archscope.analysis.module_at_other_sizes import LIGHT_MACS
 from archscope.analysis.module_runs import PreparedCall, prepare_target, summarize_call
 from archscope.analysis.run_options import RunOptions
 from archscope.analysis.same_runs import is_same_run
@@ -40,7 +41,6 @@ from archscope.trace import Shape
 
 MAX_LAYER_TRIALS = 12
 """The most changes that are tried for one conflict."""
-LIGHT_MACS = 200_000_000
 """A target with at most so many multiply-adds runs on its own device: loading the meta device takes longer."""
 MAX_MODULE_CONFLICTS = 4
 """The most conflicts of a target for which fixes are searched."""

@@ -1,8 +1,7 @@
 """The graph of a net, as tables, pages and pictures show it: a tree of blocks with sources, figures and repeats.
 
-Report ─ nodes: calls and rows as nodes with what each reads ─ outline: equal siblings folded ─→ OutlineLines
-
-outline   the way from a report to its lines: full, or with repeats folded, to a depth
+nodes           Calls and Rows of a trace → OutlineNodes, with what each reads and returns
+outline         OutlineNodes → the lines that readers see: repeats folded, to a depth
 outline_lines   OutlineLine, and functions that walk, rebuild and prune trees of lines
 """
 

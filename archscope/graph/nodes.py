@@ -126,6 +126,8 @@ def group_form(members: Sequence[OutlineNode], path: str) -> str:
 
 QuantitySums = tuple[int, ...]
 """The quantities of a Total, in the order of its fields."""
+ZERO_SUMS: QuantitySums = QUANTITIES(ZERO_TOTAL)
+"""The sums before the first row."""
 
 
 def running_sums(totals: Iterable[Total]) -> list[QuantitySums]:
@@ -136,10 +138,6 @@ def running_sums(totals: Iterable[Total]) -> list[QuantitySums]:
 def sum_range(sums: Sequence[QuantitySums], rows: range) -> Total:
     """Return the sums over a range of consecutive rows."""
     return Total(*map(sub, sums[rows.stop], sums[rows.start]))
-
-
-ZERO_SUMS: QuantitySums = QUANTITIES(ZERO_TOTAL)
-"""The sums before the first row."""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ def permute_axes(row: Row, shape: Shape, _: Shape) -> AxisMap | None:
 def transpose_axes(row: Row, shape: Shape, _: Shape) -> AxisMap:
     """Return the map of `transpose(0, 1)`; `.T`, `.mT` and `t()` swap the last two axes."""
     rank = len(shape)
+    if rank < 2:
+        return identity_axes(shape, shape)
     first, second = dim_of(row, "dim0", max(0, rank - 2), rank), dim_of(row, "dim1", rank - 1, rank)
     return {**identity_axes(shape, shape), first: (second,), second: (first,)}
 

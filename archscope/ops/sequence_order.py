@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-Shape = tuple[int, ...]
+from archscope.trace import Shape
+
 ATTENTION_CLASS = "MultiheadAttention"
 
 

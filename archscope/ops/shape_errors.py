@@ -113,6 +113,11 @@ def intended_sum_shape(shapes: Sequence[Shape]) -> Shape:
     return last if is_reordered([first, last]) else first
 
 
+def drop_ones(shape: Shape) -> Shape:
+    """Return the shape without its axes of size 1."""
+    return tuple(size for size in shape if size != 1)
+
+
 def is_reordered(shapes: Sequence[Shape]) -> bool:
     """Return whether the shapes have the same sizes in another order."""
     return len(set(shapes)) > 1 and len({tuple(sorted(shape)) for shape in shapes}) == 1

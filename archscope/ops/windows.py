@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import gcd
+from numbers import Integral
 
-from archscope.trace import Row
+from archscope.trace import Row, Shape
 
 WINDOW_FUNCTIONS = re.compile(r"(conv|conv_transpose|max_pool|avg_pool|lp_pool)([123])d")
-SpatialSizes = tuple[int, ...]
 
 
 def effective_kernel(kernel: int, dilation: int) -> int:
@@ -62,11 +62,11 @@ class Window:
     the start.
     """
 
-    kernel: SpatialSizes
-    stride: SpatialSizes
-    padding: SpatialSizes
-    dilation: SpatialSizes
-    extra: SpatialSizes
+    kernel: Shape
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+    extra: Shape
     transposed: bool = False
     ceil: bool = False
 
@@ -125,13 +125,13 @@ def window_of(row: Row) -> Window | None:
     return Window(kernel, stride, sides, dilation, extra, match[1] == "conv_transpose", ceil)
 
 
-def per_axis(value: object, axes: int) -> SpatialSizes:
-    """Return one number for each axis; () if the value is no such number, tuple or list."""
-    if isinstance(value, int):
-        return (value,) * axes
-    if not isinstance(value, tuple | list) or len(value) not in (1, axes) or not all(isinstance(n, int) for n in value):
+def per_axis(value: object, axes: int) -> Shape:
+    """Return one number for each axis; () if the value is no whole number, also of numpy, or tuple or list of them."""
+    if isinstance(value, Integral):
+        return (int(value),) * axes
+    if not isinstance(value, tuple | list) or len(value) not in (1, axes):
         return ()
-    return (tuple(value) * axes)[:axes]
+    return (tuple(map(int, value)) * axes)[:axes] if all(isinstance(n, Integral) for n in value) else ()
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def axis_windows(row: Row) -> tuple[AxisWindow, ...]:
     return tuple(AxisWindow(axis, given[axis], sizes[axis], k, s, d, p) for axis, k, s, d, p in arguments)
 
 
-def stride_between(main: SpatialSizes, shortcut: SpatialSizes) -> int:
+def stride_between(main: Shape, shortcut: Shape) -> int:
     """Return the stride of a 1×1 convolution from the shortcut's spatial size to the main path's; 0 if there is
     none."""
     if len(main) != len(shortcut) or len(main) < 3 or 0 in main[2:]:

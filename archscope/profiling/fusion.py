@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
+from archscope.ops.norms import CHANNEL_NORMS
 from archscope.report import Report
 from archscope.trace import Row
 
 FUSIBLE_NORMS = frozenset(
     ["batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm", "local_response_norm"]
 )
-BATCH_NORMS = frozenset(["batch_norm", "instance_norm"])
 """In training these need the statistics of the whole batch, so they cannot be computed while their input is made."""
 
 FUSIBLE_ELEMENTWISE = frozenset(
@@ -58,7 +58,7 @@ def find_fusible(report: Report, seconds: Sequence[float | None]) -> tuple[Fusib
 def fusion_savings(report: Report, seconds: Sequence[float | None]) -> Iterator[tuple[int, float]]:
     """Yield the index of each row that could be fused, and the seconds that this would save."""
     index = report.index
-    fusible = (FUSIBLE_NORMS | FUSIBLE_ELEMENTWISE) - (BATCH_NORMS if report.trace.mode == "train" else frozenset())
+    fusible = (FUSIBLE_NORMS | FUSIBLE_ELEMENTWISE) - (CHANNEL_NORMS if report.trace.mode == "train" else frozenset())
     for row in report.rows:
         spent = seconds[row.index]
         if spent is None or row.row.view or row.row.short_name.removesuffix("_") not in fusible:

@@ -2,8 +2,9 @@
 
     configured paths → SpecCollection → spec_items.SpecFile → its tests
 
-This module holds the hooks. In a project without specs, the plugin only reads the settings: neither torch nor yaml is
-imported.
+This module holds the hooks, spec_items the tests, variant_under_test what they run once for each variant, and
+summary_cache the summaries that several tests read. In a project without specs, the plugin only reads the settings:
+neither torch nor yaml is imported.
 """
 
 from __future__ import annotations

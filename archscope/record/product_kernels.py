@@ -128,6 +128,7 @@ def vecdot_kernel(left: Shape, right: Shape, axis: int) -> Kernel:
     return product_kernel((prod(both), 1, inner), (prod(both), inner, 1))
 
 
+# ------------------------------------------------------------ sparse and nested tensors
 def linear_kernels(inputs: torch.Tensor, weight: torch.Tensor, outputs: tuple[Shape, ...]) -> Kernels:
     """Return the kernels of `inputs @ weight.T`, whatever their layouts."""
     transposed = shape_of(weight)[::-1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
+from archscope.ops.axis_map import dim_of
 from archscope.trace import Row, Shape
 
 
@@ -53,8 +54,7 @@ class ReceptiveRow:
 
     def axis(self, name: str, default: int) -> int:
         """Return the axis that an attribute names, counted from the front."""
-        dim = self.row.get(name, default)
-        return dim % max(1, len(self.shape)) if isinstance(dim, int) else default
+        return dim_of(self.row, name, default, len(self.shape))
 
 
 ReceptiveRule = Callable[[ReceptiveRow], ReceptiveField]

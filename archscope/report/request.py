@@ -42,10 +42,6 @@ class Request:
         """The params of the spec, or arguments of the Python target, that were given a value."""
         return self.options.get("set", {})
 
-    @property
-    def is_live(self) -> bool:
-        return LIVE_TARGET in self.unsaid
-
     def to_dict(self) -> dict[str, Any]:
         """Return the target and the options; `unsaid`: what is needed besides; `command`: None if no command line
         exists."""

@@ -5,13 +5,14 @@ No torch, and names are not resolved yet.
   load(path) → Library: the file and everything that it imports
     yaml_reader     bytes → text → YAML events → nodes (size limits, YAML 1.2); yaml_errors: its errors
     yaml_nodes      ScalarNode, SequenceNode, MappingNode; `ParseError`, which carries one problem
-    expression      text → Expression, a subset of Python's grammar; `brackets` finds unclosed brackets
+    expression      text → Expression, a subset of Python's grammar; unclosed brackets
     parse_data      leaves: values, names, inputs, signatures, expectations
     parse_steps     lists of steps, modifiers, forms, labels
     parse           sections of a file → Spec
     load            imports, restricted to the spec's directory
     bundled_networks, folders   the networks that come with the package; a folder → the specs in it
     variants, catalog           the nets of one file; descriptions of them for lists
+    target_names                `net.yaml:small` → file and variant; bounded_math: arithmetic with limits
   dump.dump(spec) → YAML such that parse_text(dump(spec)) == spec
   spec_types defines the dataclasses, evaluate computes the values of expressions, schema is the JSON Schema that
   editors use.

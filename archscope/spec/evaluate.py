@@ -25,7 +25,7 @@ from archscope.spec.bounded_math import (
     remainder,
 )
 from archscope.spec.error_text import describe_error, error_help
-from archscope.spec.expression import quote_short
+from archscope.spec.expression import CONSTANT_WORDS, quote_short
 from archscope.spec.infallible_expressions import is_safe_expression
 from archscope.spec.spec_types import Expression
 from archscope.spec.spec_values import (
@@ -74,7 +74,6 @@ NAMED_BY_TEXT = (ast.Call, ast.BinOp, ast.Subscript, ast.Compare, ast.BoolOp, as
 """Expressions whose text is used as the name of a value that has no other name."""
 NO_LAYER_HELP = "torch.nn has no such layer; define your own blocks under `blocks:`"
 UNDEFINED_HELP = "define it under `params:` or `let:`; a word is written in quotes"
-CONSTANT_WORDS: Mapping[str, Value] = {"true": True, "false": False, "none": None, "null": None}
 
 
 @dataclass(frozen=True)

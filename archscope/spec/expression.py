@@ -134,7 +134,7 @@ SYNTAX_MESSAGES: tuple[tuple[str, str, str], ...] = (
     ("Generator expression", "a comprehension is not part of the language", LOOP_HELP),
 )
 NO_SPAN = Span("", 1, 1)
-CONSTANT_WORDS = {"true": True, "false": False, "none": None, "null": None}
+CONSTANT_WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None, "null": None}
 
 
 def parse_expression(text: str, span: Span, *, multiline: bool = False, wild: bool = False) -> Expression:

@@ -9,7 +9,7 @@ forward_calls          a module's forward: whether arguments fit it, and their n
 python_targets         `net.py:Net`, `package.module:factory` → nn.Module
 target_module          a target or live module → TargetModule: unwrapped, with its lazy layers initialized
 target_rebuilder       a target made again with an edited source, and the calls that make each of its modules
-deadlines, memory_limit   limits for the author's code
+user_code_limits       limits of time and memory for the author's code
 constructor_calls      a layer → the call in its author's source that makes it
 source_edits           an edit of the author's source; layer_edits, forward_edits: edits of constructors and of forwards
 substitution           a copy of a model with other layers, which shares everything else

@@ -111,6 +111,7 @@ def request_size(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     return ()
 
 
+# ------------------------------------------------------------ a limit of time
 MAX_WAIT_MS = 100
 """The longest time, in milliseconds, to wait for an exception that was sent and has not arrived."""
 

@@ -5,6 +5,7 @@ How the blocks are marked stands in `pages.py`.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import replace
@@ -49,7 +50,7 @@ from tests.docs.pages import (
     spec_text,
     turns,
 )
-from tests.test_house import LAYERS
+from tests.test_house import LAYERS, sources
 
 LANGUAGES = {"yaml", "python", "console", "sh", "text", "json", "jsonc", "lua", "make", "toml", "yml"}
 PINNED = dict(re.findall(r"^(\w+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
@@ -292,6 +293,22 @@ def test_the_table_of_layers_is_complete() -> None:
     paths = (ROOT / "archscope").iterdir()
     there = {path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert written == {name: LAYERS[name] for name in there}
+
+
+def test_every_data_type_is_in_the_package_that_is_named() -> None:
+    """The table of data types in docs/house.md names the package in which each class is defined."""
+    defined: dict[str, set[str]] = {}
+    for source in sources():
+        for node in source.tree.body:
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, set()).add(source.package)
+    text = HOUSE.read_text(encoding="utf-8").partition("## Data types")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \| .+ \| (`.+?) \|$", text, re.MULTILINE)
+    assert len(rows) > 50
+    wrong = [
+        name for names, packages in rows for name in code(names) if not defined.get(name, set()) & {*code(packages)}
+    ]
+    assert wrong == []
 
 
 def test_the_map_of_the_packages_is_current() -> None:

@@ -11,16 +11,9 @@ from itertools import zip_longest
 from math import prod
 
 from archscope import units
-from archscope.checks.lint.lint_context import (
-    CONV_OPS,
-    COPIES,
-    NORM_OPS,
-    LintContext,
-    is_passthrough,
-    op_name,
-    rule_finding,
-)
+from archscope.checks.lint.lint_context import CONV_OPS, COPIES, LintContext, is_passthrough, op_name, rule_finding
 from archscope.checks.lint.lint_rule import lint_rule
+from archscope.ops.norms import NORM_OPS
 from archscope.report import Finding
 from archscope.trace import Operand, Row, Shape
 

@@ -9,13 +9,13 @@ from archscope.checks.lint.axis_parts import whole_axis
 from archscope.checks.lint.lint_context import (
     ACTIVATIONS,
     LINEAR_MAP_OPS,
-    NORM_OPS,
     LintContext,
     feature_axis,
     op_name,
     rule_finding,
 )
 from archscope.checks.lint.lint_rule import lint_rule
+from archscope.ops.norms import NORM_OPS
 from archscope.ops.windows import axis_windows
 from archscope.report import Finding
 from archscope.trace import Row

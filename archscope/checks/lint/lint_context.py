@@ -18,8 +18,6 @@ from archscope.trace_index import TraceIndex
 CONV_OPS = frozenset(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))
 LINEAR_MAP_OPS = CONV_OPS | {"linear"}
 DROPOUTS = frozenset(["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"])
-CHANNEL_NORMS = frozenset(["batch_norm", "instance_norm"])
-NORM_OPS = CHANNEL_NORMS | {"group_norm", "layer_norm", "rms_norm"}
 ACTIVATIONS = frozenset(
     [
         *(

@@ -8,10 +8,8 @@ from dataclasses import replace
 from archscope import units
 from archscope.checks.lint.lint_context import (
     ACTIVATIONS,
-    CHANNEL_NORMS,
     DROPOUTS,
     LINEAR_MAP_OPS,
-    NORM_OPS,
     LintContext,
     feature_axis,
     is_exact_passthrough,
@@ -19,6 +17,7 @@ from archscope.checks.lint.lint_context import (
     rule_finding,
 )
 from archscope.checks.lint.lint_rule import lint_rule
+from archscope.ops.norms import CHANNEL_NORMS, NORM_OPS
 from archscope.ops.windows import axis_windows
 from archscope.report import Finding
 from archscope.trace import Row

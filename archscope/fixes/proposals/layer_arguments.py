@@ -41,7 +41,7 @@ def propose_paddings(case: ConflictCase) -> Iterator[Proposal]:
 
 def propose_all_paddings(case: ConflictCase) -> Iterator[Proposal]:
     """Propose the padding that keeps the size for every window of stride 1 on the path without it, in one change."""
-    changes = (change for side in case.diagnosis.sides for change in side if lacks_padding(change))
+    changes = (change for side in case.diagnosis.sides for change in side if lacks_same_padding(change))
     lacking = {change.row.place: change.row for change in changes}
     spots = [spot for row in lacking.values() if (spot := case.spot(row.place)) is not None]
     if len(lacking) < 2 or len(spots) < len(lacking) or len({spot.span.file for spot in spots}) > 1:
@@ -70,7 +70,7 @@ def padding_edit(case: ConflictCase, spot: Spot, row: Row) -> TextEdit | None:
     )
 
 
-def lacks_padding(change: AxisChange) -> bool:
+def lacks_same_padding(change: AxisChange) -> bool:
     """Return whether a window of stride 1 has less padding than half of its kernel."""
     window = window_of(change.row)
     if window is None or window.transposed or set(window.stride) != {1} or not window.effective_kernel(0) % 2:
