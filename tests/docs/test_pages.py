@@ -296,12 +296,13 @@ def test_the_table_of_layers_is_complete() -> None:
 
 
 def test_every_data_type_is_in_the_package_that_is_named() -> None:
-    """The table of data types in docs/house.md names the package in which each class is defined."""
+    """The table of data types in docs/house.md names the package in which each class or alias is defined."""
     defined: dict[str, set[str]] = {}
     for source in sources():
-        for node in source.tree.body:
-            if isinstance(node, ast.ClassDef):
-                defined.setdefault(node.name, set()).add(source.package)
+        classes = [node.name for node in source.tree.body if isinstance(node, ast.ClassDef)]
+        assigned = [node.targets[0] for node in source.tree.body if isinstance(node, ast.Assign)]
+        for name in (*classes, *(target.id for target in assigned if isinstance(target, ast.Name))):
+            defined.setdefault(name, set()).add(source.package)
     text = HOUSE.read_text(encoding="utf-8").partition("## Data types")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \| .+ \| (`.+?) \|$", text, re.MULTILINE)
     assert len(rows) > 50
