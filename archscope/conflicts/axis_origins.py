@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from archscope.ops.axis_map import CONCAT_OPS, attach_ones, axis_groups, axis_map
+from archscope.ops.axis_map import (
+    AXIS_RULES,
+    CONCAT_OPS,
+    REPEAT_OPS,
+    VIEW_OPS,
+    attach_ones,
+    axis_groups,
+    axis_map,
+)
 from archscope.trace import Operand, Row, Shape
 
 
@@ -166,13 +174,12 @@ ORIGIN_RULES: Mapping[str, OriginRule] = {
     **{f"adaptive_{kind}_pool{d}d": adaptive_pool_origins for kind in ("avg", "max") for d in (1, 2, 3)},
     **dict.fromkeys(("linear", "lstm", "gru", "rnn_tanh", "rnn_relu", "bilinear"), linear_origins),
     "embedding": embedding_origins,
+    **dict.fromkeys(AXIS_RULES, moved_origins),
+    **dict.fromkeys(VIEW_OPS, view_origins),
+    **dict.fromkeys(REPEAT_OPS, broadcast_origins),
     **dict.fromkeys(CONCAT_OPS, concat_origins),
     **dict.fromkeys(("matmul", "bmm", "mm"), matmul_origins),
     "scaled_dot_product_attention": attention_origins,
-    **dict.fromkeys(("view", "reshape", "flatten", "unflatten"), view_origins),
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "t", "T", "mT", "adjoint", "permute"), moved_origins),
-    **dict.fromkeys(("squeeze", "unsqueeze", "stack", "select", "unbind", "getitem"), moved_origins),
-    **dict.fromkeys(("pad", "narrow", "chunk", "split"), moved_origins),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "norm"), reduction_origins),
     **dict.fromkeys(("interpolate", "pixel_shuffle", "pixel_unshuffle"), kept_axis_origins),
     "new_zeros": view_origins,

@@ -24,6 +24,10 @@ AxisRule = Callable[[Row, Shape, Shape], AxisMap | None]
 
 CONCAT_OPS = ("cat", "concat", "concatenate")
 """Functions that concatenate values."""
+VIEW_OPS = ("view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel")
+"""Functions that give the same elements another shape."""
+REPEAT_OPS = ("expand", "expand_as", "repeat", "broadcast_to")
+"""Functions that repeat their input along axes."""
 
 
 def axis_map(row: Row, shape: Shape, out: Shape) -> AxisMap | None:
@@ -165,14 +169,14 @@ def index_steps(row: Row, rank: int) -> tuple[AxisMap, Mapping[int, Fraction]] |
 
 
 AXIS_RULES: Mapping[str, AxisRule] = {
-    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "view_as", "ravel"), view_axes),
+    **dict.fromkeys(VIEW_OPS, view_axes),
     "permute": permute_axes,
     **dict.fromkeys(("transpose", "swapaxes", "swapdims", "t", "T", "mT", "adjoint"), transpose_axes),
     **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "pad", "unbind", "select"), part_axes),
     "squeeze": squeeze_axes,
     **dict.fromkeys(("unsqueeze", "stack"), insert_axis),
     **dict.fromkeys(CONCAT_OPS, part_axes),
-    **dict.fromkeys(("expand", "expand_as", "repeat", "broadcast_to"), trailing_axes),
+    **dict.fromkeys(REPEAT_OPS, trailing_axes),
     "getitem": index_axes,
 }
 """Function (short name, without the underscore of an in-place one) → the rule of its axes."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil, gcd, prod
 
-from archscope.ops.axis_map import axis_map, identity_axes, index_steps
+from archscope.ops.axis_map import AXIS_RULES, CONCAT_OPS, VIEW_OPS, axis_map, identity_axes, index_steps
 from archscope.ops.shape_errors import can_broadcast_to
 from archscope.ops.windows import Window, axis_windows, effective_kernel, per_axis, window_and_axes
 from archscope.report.receptive_extent import (
@@ -269,11 +269,9 @@ RECEPTIVE_RULES: Mapping[str, ReceptiveRule] = {
     **dict.fromkeys(
         ("flip", "roll", "sort", "argsort", "grid_sample", "fold", "einsum", "gather", "take"), unknown_field
     ),
-    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"), reshaped_field),
-    **dict.fromkeys(("expand", "repeat", "expand_as", "broadcast_to", "permute", "movedim"), moved_field),
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t"), moved_field),
-    **dict.fromkeys(("cat", "concat", "concatenate", "stack"), concatenated_field),
-    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "pad", "unbind", "select"), moved_field),
+    **dict.fromkeys((*AXIS_RULES, "movedim"), moved_field),
+    **dict.fromkeys((*VIEW_OPS, "squeeze", "unsqueeze"), reshaped_field),
+    **dict.fromkeys((*CONCAT_OPS, "stack"), concatenated_field),
     "scaled_dot_product_attention": attention_field(-2),
     "multi_head_attention_forward": attention_field(0),
     "unfold": unfold_field,

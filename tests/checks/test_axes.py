@@ -59,6 +59,11 @@ STEPS: dict[str, Function] = {
     "unflatten": lambda x: x.unflatten(1, (2, 3)),
     "view, split": lambda x: x.view(2, 3, 2, 80),
     "reshape, merged": lambda x: x.reshape(12, 8, 10),
+    "ravel": lambda x: x.ravel(),
+    "view_as": lambda x: x.view_as(torch.zeros(12, 8, 10)),
+    "adjoint": lambda x: x.adjoint(),
+    "tensor_split": lambda x: x.tensor_split(2, dim=1)[1],
+    "expand": lambda x: x.mean(1, keepdim=True).expand(-1, 7, -1, -1),
     "transpose": lambda x: x.transpose(1, 3),
     "transpose, from the end": lambda x: x.transpose(-1, -3),
     "permute": lambda x: x.permute(0, 2, 3, 1),
@@ -134,7 +139,7 @@ def test_what_makes_no_size_keeps_that_of_the_origin(name: str) -> None:
             assert prod(operand.value.shape[axis] for operand, axis in found) % one.shape[one.axis] == 0
 
 
-WRITTEN = ("unflatten", "view, split", "reshape, merged", "narrow")
+WRITTEN = ("unflatten", "view_as", "view, split", "reshape, merged", "narrow")
 """Steps whose sizes are written, so that a longer input is another number of elements."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
-from archscope.ops.axis_map import axis_map
+from archscope.ops.axis_map import AXIS_RULES, CONCAT_OPS, REPEAT_OPS, VIEW_OPS, axis_map
 from archscope.ops.windows import window_and_axes
 from archscope.trace import Row, Shape, Trace
 
@@ -253,12 +253,10 @@ def unknown_axes(at: RowOutput) -> ShapeParts | None:
 
 
 AXIS_PART_RULES: Mapping[str, AxisPartRule] = {
-    **dict.fromkeys(
-        ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "ravel"), viewed_axes
-    ),
-    **dict.fromkeys(("permute", "transpose", "swapaxes", "swapdims", "T", "mT", "t", "getitem"), moved_axes),
-    **dict.fromkeys(("chunk", "split", "tensor_split", "narrow", "unbind", "select"), moved_axes),
-    **dict.fromkeys(("cat", "concat", "concatenate", "pad", "expand", "repeat", "broadcast_to"), resized_axes),
+    **dict.fromkeys(AXIS_RULES, moved_axes),
+    **dict.fromkeys((*VIEW_OPS, "squeeze", "unsqueeze"), viewed_axes),
+    **dict.fromkeys((*CONCAT_OPS, *REPEAT_OPS, "pad"), resized_axes),
+    "expand_as": elementwise_axes,
     **dict.fromkeys(("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "norm"), reduced_axes),
     **dict.fromkeys(("linear", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"), linear_axes),
     **dict.fromkeys(("interpolate", "upsample"), adaptive_axes),
