@@ -1,4 +1,5 @@
-"""The public functions: networks, load, build, summarize, again, compare, cross_check, time, device, check, schema.
+"""The public functions: networks, load, build, summarize, again, compare, cross_check, time, device, check, repair,
+schema.
 
 spec            → compile_plan → Plan → build → nn.Module
 any target      → summarize → Report → compare, cross_check, check

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CHECK_AGAIN_HELP = "run check again: it looks at the file as it is now"
 
 
-# ------------------------------------------------------------ before
+# ------------------------------------------------------------ checks of files before any work
 def refuse_outputs(outputs: Iterable[str | None], read: Iterable[str]) -> None:
     """Raise UsageError if an output cannot be written, is given twice, or is a file that the command reads.
 
@@ -107,7 +107,7 @@ def target_files(target: str) -> Iterator[str]:
             yield bundled_networks.resolve_path(name)
 
 
-# ------------------------------------------------------------ writing
+# ------------------------------------------------------------ files
 def write_atomically(path: Path, text: str | bytes, *, instead_of: bytes | None = None) -> None:
     """Write to a draft in the same folder and move it over the file. A pipe or another special file is written
     directly.
@@ -163,6 +163,7 @@ def try_copy_owner_and_mode(draft: Path, path: Path) -> bool:
     return True
 
 
+# ------------------------------------------------------------ errors that end a command
 EXIT_FOUND, EXIT_WRONG, EXIT_PIPE_CLOSED = 1, 2, 141
 
 
@@ -201,6 +202,7 @@ def errors_printed() -> Iterator[None]:
         raise (ForwardCliError if isinstance(error, ForwardError) else CliError)(reword(str(error))) from None
 
 
+# ------------------------------------------------------------ printing
 def echo(text: str, *, nl: bool = True, err: bool = False, file: IO[Any] | None = None) -> None:
     """Print a text without characters that control a terminal. All output of the program passes through this
     function.

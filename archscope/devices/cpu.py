@@ -123,6 +123,7 @@ def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
         return None
 
 
+# ------------------------------------------------------------ the backends
 MEMORY_EVENT = "[memory]"
 """The profiler's name of an event that allocates or frees memory."""
 

@@ -106,6 +106,7 @@ META_SHORTCUTS: Mapping[str, MetaShortcut] = {
 """The function that computes the result on meta, by short name."""
 
 
+# ------------------------------------------------------------ fused attention
 MAX_STAND_IN_LENGTH = 16
 """The largest number of queries and keys of a stand-in."""
 

@@ -1,6 +1,7 @@
 """One call of a torch function as its lowering sees it: arguments as passed, shapes of the outputs.
 
-The tensors in trees of arguments, and the plain arguments that determine a cost: conv2d(…) → stride, padding.
+Also the tensors in trees of arguments, with the shapes of sparse and nested ones, and the plain arguments that
+determine a cost: conv2d(…) → stride, padding.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from archscope.ops.shape_errors import Dims
 from archscope.trace import Kernels, Shape
 
 
+# ------------------------------------------------------------ tensors in trees of arguments, and their layouts
 def tensors_in(tree: Any) -> list[torch.Tensor]:
     """Return the tensors of nested lists, tuples and dicts, left to right."""
     found: list[torch.Tensor] = []
@@ -76,6 +78,7 @@ OPERAND_NAMES = ("input", "self", "mat", "mat1", "batch1", "tensor", "other", "m
 """The names of the operands of products, in the order of their signatures."""
 
 
+# ------------------------------------------------------------ a call
 @dataclass(frozen=True)
 class ShapeOnly:
     """The shape of a plain (strided) tensor, in place of the tensor after a run."""
@@ -118,6 +121,7 @@ def is_strided(tensor: torch.Tensor) -> bool:
 Lowering = Callable[[OpCall], Kernels | None]
 
 
+# ------------------------------------------------------------ plain arguments
 ArgumentNames = tuple[str, ...]
 
 _CONV = ("", "weight", "", "stride", "padding", "dilation", "groups")

@@ -128,6 +128,7 @@ NUMBER_FUNCTIONS: Mapping[str, Callable] = {
 }
 
 
+# ------------------------------------------------------------ the work of one spec
 MAX_STEPS = 20_000
 """The largest number of steps of a net, with those of its blocks at every use; also of turns of nested loops."""
 MAX_VALUES = 5_000_000

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from archscope.profiling.timing import Timing
     from archscope.render.table_content import TableOptions
 
-PICTURE_SUFFIXES = (".svg", ".png")
 
 
 def parse_timing_columns(_: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
@@ -148,7 +147,7 @@ def refuse_bad_options(
         raise UsageError("a grid shows no rows, so there is nothing to choose or sort", "one batch size, one dtype")
     if picture is None:
         return
-    if not picture.lower().endswith(PICTURE_SUFFIXES):
+    if not picture.lower().endswith(roofline_picture.PICTURE_SUFFIXES):
         raise UsageError(f"a picture is .svg or .png, not {picture!r}", "--picture roofline.svg")
     if several or options["no_rows"] or options["no_roofline"] or options["compile"]:
         raise UsageError("a picture is made of the rows of one measurement", "one batch size, one dtype, not compiled")

@@ -29,9 +29,7 @@ from archscope.trace import Shape
 _MODE_RANKS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
 
 
-# Functions.
-
-
+# ------------------------------------------------------------ functions
 def convolution(
     count: int,
     input: Tensor,
@@ -143,9 +141,7 @@ def unfold(input: Tensor, kernel_size: object, dilation: object = 1, padding: ob
     return empty_contiguous(input, (input.shape[0], input.shape[1] * window, count))
 
 
-# Sizes along the spatial axes.
-
-
+# ------------------------------------------------------------ sizes along the spatial axes
 def conv_sizes(sizes: Shape, kernel: Shape, stride: object, padding: object, dilation: object) -> Shape:
     """Return the spatial sizes after a convolution; padding may be `same` or `valid`."""
     count = len(sizes)

@@ -69,9 +69,7 @@ def _dropout(rank: int | None, arguments: Arguments, x: Tensor) -> Tensor:
     return pointwise.dropout(x, p=arguments["p"])  # type: ignore[arg-type]
 
 
-# Convolutions, norms, linear.
-
-
+# ------------------------------------------------------------ convolutions, norms, linear
 def _convolution(count: int, arguments: Arguments, x: Tensor) -> Tensor:
     channels, kernel = _conv_channels(count, arguments, x)
     padding = arguments["padding"]
@@ -141,9 +139,7 @@ def _embedding(arguments: Arguments, x: Tensor) -> Tensor:
     return torch.empty((*x.shape, columns), device="meta")
 
 
-# Shape changers.
-
-
+# ------------------------------------------------------------ shape changers
 def _pad(count: int, mode: str, arguments: Arguments, x: Tensor) -> Tensor:
     guard(x.dim() == count + 2)
     return images.pad(x, int_tuple(arguments["padding"], 2 * count), mode)
@@ -170,9 +166,7 @@ def _channel_shuffle(arguments: Arguments, x: Tensor) -> Tensor:
     return empty_contiguous(x, x.shape)
 
 
-# Sequences.
-
-
+# ------------------------------------------------------------ sequences
 def _recurrent(states: int, arguments: Arguments, x: Tensor) -> object:
     """Return out, h (or out, (h, c)) of RNN, GRU, LSTM; see the Outputs section of torch.nn.LSTM."""
     guard_default_dtype(x)

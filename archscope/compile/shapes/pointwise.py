@@ -101,9 +101,7 @@ def to(input: Tensor, dtype: torch.dtype) -> Tensor:
     return cast_rule(dtype)(input)
 
 
-# Two operands.
-
-
+# ------------------------------------------------------------ two operands
 def arithmetic(input: object, other: object) -> Tensor:
     """Return the result of `+ - *`: two tensors of one dtype, or a floating tensor (int64 and int) with a number."""
     first, second = _check_operands(input, other)

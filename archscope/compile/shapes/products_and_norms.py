@@ -90,9 +90,7 @@ def embedding(
     return empty_contiguous(weight, (*input.shape, weight.shape[1]))
 
 
-# Normalisations.
-
-
+# ------------------------------------------------------------ normalisations
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
