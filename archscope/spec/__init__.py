@@ -14,8 +14,11 @@ No torch, and names are not resolved yet.
     variants, catalog           the nets of one file; descriptions of them for lists
     target_names                `net.yaml:small` → file and variant; bounded_math: arithmetic with limits
   dump.dump(spec) → YAML such that parse_text(dump(spec)) == spec
-  spec_types defines the dataclasses, evaluate computes the values of expressions, schema is the JSON Schema that
-  editors use.
+  editable_spec   edits of a spec's text that keep comments and layout; text_diff: two texts compared
+  tensor_calls    calls of tensor functions as written; argument_names: names of positional arguments
+  name_usage      the names that expressions read; infallible_expressions: those that no size makes fail
+  spec_types defines the dataclasses, evaluate computes the values of expressions (spec_values), schema is the JSON
+  Schema that editors use, error_text puts exceptions of torch and Python into one line.
 
 All problems of all files are collected and raised once, as `archscope.errors.SpecError`.
 """

@@ -52,11 +52,7 @@ def load_target(
     texts: Mapping[str, str] | None = None,
     known: Library | None = None,
 ) -> Library:
-    """Return a spec's file with the files that it imports. Raises SpecError with all problems.
-
-    text, texts: the content of the file, or of any file by its name, in place of that on the disk. known: files that
-    were read before; one with the same text is not parsed again.
-    """
+    """Return a spec's file with the files that it imports; options as for `archscope.load`. Raises SpecError."""
     return load(spec_file_name(path), text=text, texts=texts or {}, known=known)
 
 

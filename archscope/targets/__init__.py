@@ -10,7 +10,8 @@ python_targets         `net.py:Net`, `package.module:factory` → nn.Module
 target_module          a target or live module → TargetModule: unwrapped, with its lazy layers initialized
 target_rebuilder       a target made again with an edited source, and the calls that make each of its modules
 user_code_limits       limits of time and memory for the author's code
-constructor_calls      a layer → the call in its author's source that makes it
+constructor_calls      a layer → the call in its author's source that makes it; constructor_expressions, assignments
+layer_arguments        the arguments of torch's own layers; source_files: Python files as they were compiled
 source_edits           an edit of the author's source; layer_edits, forward_edits: edits of constructors and of forwards
 substitution           a copy of a model with other layers, which shares everything else
 meta_copy              a copy of a module on the meta device, and the arguments of a call at other sizes

@@ -9,8 +9,8 @@
     index_ranges     numbers outside of the tables that they index
     sliding_windows  input that windows skip or drop, kernels on padding, receptive fields
 
-A rule is a function from a LintContext to findings. Rules must rarely be wrong about a good net. Equal findings of
-repeated blocks are merged.
+A rule (lint_rule) is a function from a LintContext (lint_context) to findings; axis_parts says what axes consist of.
+Rules must rarely be wrong about a good net. Equal findings of repeated blocks are merged.
 """
 
 from __future__ import annotations
